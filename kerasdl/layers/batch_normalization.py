@@ -1,0 +1,79 @@
+"""Batch normalisation on TensorFlow's fused kernel, which the stock Keras 3 layer does not use."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+# The fused kernel takes no others (cuDNN refuses a smaller epsilon, TensorFlow a float64 input).
+_FUSED_DTYPES = ("float16", "bfloat16", "float32")
+_SMALLEST_FUSED_EPSILON = 1e-5
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalisation in one kernel: `y = gamma (x - mean) / sqrt(variance + epsilon) + beta`.
+
+    Same arguments, weights and results as `keras.layers.BatchNormalization`, whose weights it takes (`set_weights`;
+    in a file Keras finds weights by the layer's class, so the file is opened by the network that wrote it); about 1.3
+    times as fast a training step of a residual network in float32 and twice as fast in bfloat16
+    (`benchmarks/training_loop.py`). The mean and the variance are those of the batch in training and the moving ones
+    in inference; all four weights and the statistics stay in float32 under mixed precision.
+
+    What the kernel does not know (an `axis` other than the last of four, a mask, `synchronized` or `renorm`, float64)
+    runs as in the stock layer.
+
+    Args:
+        axis: The channels' axis.
+        momentum: How much of the moving statistics each training step keeps.
+        epsilon: Added to the variance.
+        **kwargs: All other arguments of `keras.layers.BatchNormalization`.
+
+    Example:
+        >>> layer = FusedBatchNormalization()
+        >>> layer(keras.ops.ones((2, 4, 4, 3)), training=True).shape
+        TensorShape([2, 4, 4, 3])
+
+    Reference:
+        [Ioffe and Szegedy, 2015](https://arxiv.org/abs/1502.03167)
+    """
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Normalises `inputs`, with the batch's statistics in training and the moving ones otherwise."""
+        if mask is not None or not self._fits_the_kernel(inputs):
+            return super().call(inputs, training=training, mask=mask)
+        channels = inputs.shape[-1]
+        scale = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones(channels)
+        offset = tf.convert_to_tensor(self.beta) if self.center else tf.zeros(channels)
+        moving_mean = tf.convert_to_tensor(self.moving_mean)
+        moving_variance = tf.convert_to_tensor(self.moving_variance)
+        if not (training and self.trainable):
+            return tf.raw_ops.FusedBatchNormV3(
+                x=inputs,
+                scale=scale,
+                offset=offset,
+                mean=moving_mean,
+                variance=moving_variance,
+                epsilon=self.epsilon,
+                is_training=False,
+            ).y
+        normalised = tf.raw_ops.FusedBatchNormV3(
+            x=inputs, scale=scale, offset=offset, mean=[], variance=[], epsilon=self.epsilon, is_training=True
+        )
+        # The kernel normalises with the variance over n but reports the one over n - 1; Keras keeps the one over n.
+        count = tf.cast(tf.size(inputs) // channels, tf.float32)
+        variance = normalised.batch_variance * ((count - 1) / count)
+        self.moving_mean.assign(moving_mean * self.momentum + normalised.batch_mean * (1 - self.momentum))
+        self.moving_variance.assign(moving_variance * self.momentum + variance * (1 - self.momentum))
+        return normalised.y
+
+    def _fits_the_kernel(self, inputs: Any) -> bool:
+        return (
+            len(inputs.shape) == 4
+            and self.axis in (-1, 3)
+            and not self.synchronized
+            and not getattr(self, "renorm", False)
+            and self.epsilon >= _SMALLEST_FUSED_EPSILON
+            and self.variable_dtype == "float32"
+            and self.compute_dtype in _FUSED_DTYPES
+        )

@@ -1,0 +1,30 @@
+"""What every test starts from."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+from pathlib import Path
+
+import keras
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def fresh_start():
+    """The same random numbers and layer names in whatever order the tests run, and no policy left behind."""
+    policy = keras.config.dtype_policy()
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture
+def extra_data() -> Path:
+    """The folder of the larger real data sets, where somebody has them."""
+    folder = os.environ.get("KERASDL_EXTRA_DATA")
+    if not folder:
+        pytest.skip("KERASDL_EXTRA_DATA does not name the folder of the larger real data")
+    return Path(folder)
