@@ -1,0 +1,159 @@
+"""`fit`: Keras' training loop with many steps in one compiled call."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasdl.training.batch_hooks import TEST_HOOKS, TRAIN_HOOKS, any_needs_batches
+from kerasdl.training.checks import check_can_train, check_count, count_batches
+from kerasdl.training.keras_internals import first_epoch
+from kerasdl.training.many_steps import ManySteps
+from kerasdl.training.steps import Attack, Logs, make_measurement, make_update
+
+
+def fit(
+    model: keras.Model,
+    data: tf.data.Dataset,
+    *,
+    epochs: int,
+    validation_data: tf.data.Dataset | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    clip_norm: float | None = None,
+    attack: Attack | None = None,
+    steps_per_call: int | None = None,
+    verbose: str | int = "auto",
+) -> keras.callbacks.History:
+    """Trains a compiled model: the numbers of `model.fit`, sooner.
+
+    The time between two steps is saved by running many of them in one compiled call. A callback that looks at single
+    batches gets every batch; for the others, and for the progress bar, the last batch of a call is enough.
+
+    Args:
+        model: A compiled model.
+        data: Batches `(x, y)` or `(x, y, sample_weight)`; once through is one epoch.
+        epochs: How many times to go through `data`.
+        validation_data: Batches to measure on after each epoch.
+        callbacks: Any Keras callbacks.
+        clip_norm: Largest global norm of the gradients; the history then has the mean `gradient_norm` before clipping.
+        attack: A callable `attack(model, x, y)` that returns the inputs to train on instead of `x`.
+        steps_per_call: Steps in one compiled call; None finds a number by itself, and takes 1 where a callback looks at
+            single batches.
+        verbose: As in `model.fit`: 0 is silent, 1 a progress bar, 2 a line per epoch.
+
+    Returns:
+        The history: what each epoch measured, a list per metric.
+
+    Raises:
+        FloatingPointError: Where the loss of a step is not finite. The weights are those before that step.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> data = tf.data.Dataset.from_tensor_slices((np.ones((8, 2)), np.ones((8, 1)))).batch(4)
+        >>> history = fit(model, data, epochs=3, verbose=0)
+        >>> len(history.history["loss"])
+        3
+    """
+    check_count("epochs", epochs)
+    if steps_per_call is not None:
+        check_count("steps_per_call", steps_per_call)
+    check_can_train(model)
+    batches = count_batches("data", data, model)
+    validation_batches = None if validation_data is None else count_batches("validation_data", validation_data, model)
+    if not model.built:
+        model.build(keras.tree.map_structure(lambda spec: tuple(spec.shape), data.element_spec[0]))
+
+    callbacks = list(callbacks)
+    # Whoever passes TerminateOnNaN wants a quiet end instead of an error.
+    check_loss = not any(isinstance(callback, keras.callbacks.TerminateOnNaN) for callback in callbacks)
+    update = make_update(model, clip_norm=clip_norm, attack=attack, check_loss=check_loss)
+    gradient_norm = None if clip_norm is None else keras.metrics.Mean(name="gradient_norm")
+
+    def train_on(x: Any, y: Any, sample_weight: Any) -> None:
+        norm = update(x, y, sample_weight)
+        if gradient_norm is not None:
+            gradient_norm.update_state(norm)
+
+    def train_logs() -> Logs:
+        norm = {} if gradient_norm is None else {gradient_norm.name: gradient_norm.result()}
+        return {**model.get_metrics_result(), **norm}
+
+    def calls_for(hooks: tuple[str, ...]) -> int | None:
+        return 1 if steps_per_call is None and any_needs_batches(callbacks, hooks) else steps_per_call
+
+    training = ManySteps(model, train_on, train_logs, calls_for(TRAIN_HOOKS), check_loss=check_loss)
+    validation = ManySteps(
+        model, make_measurement(model), model.get_metrics_result, calls_for(TEST_HOOKS), check_loss=False
+    )
+    hooks = keras.callbacks.CallbackList(
+        callbacks,
+        add_history=True,
+        add_progbar=verbose != 0,
+        verbose=verbose,
+        epochs=epochs,
+        steps=batches,
+        model=model,
+    )
+
+    model.stop_training = False
+    hooks.on_train_begin()
+    logs: Logs = {}
+    for epoch in range(first_epoch(model), epochs):
+        model.reset_metrics()
+        if gradient_norm is not None:
+            gradient_norm.reset_state()
+        hooks.on_epoch_begin(epoch)
+        logs = training.run(
+            data,
+            batches,
+            where=f"of epoch {epoch + 1}",
+            on_begin=hooks.on_train_batch_begin,
+            on_end=hooks.on_train_batch_end,
+            stop=lambda: model.stop_training,
+        )
+        if not logs:
+            raise ValueError("`data` must hold at least one batch. Received: a data set without any.")
+        logs = _as_numbers(logs)
+        if validation_data is not None:
+            measured = _evaluate(model, validation, validation_data, validation_batches, hooks)
+            logs |= {f"val_{name}": value for name, value in measured.items()}
+        hooks.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+    model.optimizer.finalize_variable_values(model.trainable_weights)
+    hooks.on_train_end(logs)
+    return model.history
+
+
+def _evaluate(
+    model: keras.Model,
+    validation: ManySteps,
+    data: tf.data.Dataset,
+    batches: int | None,
+    hooks: keras.callbacks.CallbackList,
+) -> Logs:
+    model.reset_metrics()
+    model.stop_evaluating = False
+    hooks.on_test_begin()
+    logs = validation.run(
+        data,
+        batches,
+        where="of the validation",
+        on_begin=hooks.on_test_batch_begin,
+        on_end=hooks.on_test_batch_end,
+        stop=lambda: model.stop_evaluating,
+    )
+    if not logs:
+        raise ValueError("`validation_data` must hold at least one batch. Received: a data set without any.")
+    logs = _as_numbers(logs)
+    hooks.on_test_end(logs)
+    return logs
+
+
+def _as_numbers(logs: Logs) -> Logs:
+    """The logs as Python numbers, and arrays where a metric has several values, in Keras' order."""
+    arrays = {name: np.asarray(value) for name, value in sorted(logs.items())}
+    return {name: float(array) if array.ndim == 0 else array for name, array in arrays.items()}

@@ -1,0 +1,123 @@
+"""Many steps in one compiled call: the loop over the batches of an epoch."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasdl.training.steps import LOSS_IS_NOT_FINITE, Logs, compiled
+
+# One call should last about this long: long enough that starting it costs nothing, short enough for a lively progress
+# bar and for Ctrl-C.
+_SECONDS_PER_CALL = 0.25
+
+
+class ManySteps:
+    """Runs a step on the batches of a data set, many in one compiled call.
+
+    Args:
+        model: The model, which says how to compile.
+        step: What to do with a batch `(x, y, sample_weight)`.
+        read_logs: Gives the logs after a call.
+        steps_per_call: Steps in one call; None finds a number that keeps a call at about a quarter of a second.
+        check_loss: Whether a loss that is not finite is an error.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        step: Callable[..., Any],
+        read_logs: Callable[[], Logs],
+        steps_per_call: int | None,
+        *,
+        check_loss: bool,
+    ) -> None:
+        # Counted inside the call, so that it is right also where the call ends early.
+        self._done = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._read_logs = read_logs
+        self._steps_per_call = steps_per_call or 1
+        self._adapts = steps_per_call is None
+        self._is_traced = False
+        # XLA drops the check inside the step: there the mean so far must tell.
+        self._must_look_at_loss = check_loss and bool(model.jit_compile)
+        # The loop itself is not for XLA, for its body takes the batches from an iterator; the step is.
+        step = compiled(model, step) if model.jit_compile else step
+
+        def call(iterator: Any, steps: Any) -> Logs:
+            def body(index: Any) -> list[Any]:
+                step(*keras.utils.unpack_x_y_sample_weight(iterator.get_next()))
+                self._done.assign_add(1)
+                return [index + 1]
+
+            tf.while_loop(lambda index: index < steps, body, [tf.constant(0)], parallel_iterations=1)
+            return read_logs()
+
+        self._call = call if model.run_eagerly else tf.function(call, reduce_retracing=True, autograph=False)
+
+    def run(
+        self,
+        data: tf.data.Dataset,
+        batches: int | None,
+        *,
+        where: str,
+        on_begin: Callable[[int], None],
+        on_end: Callable[[int, Logs], None],
+        stop: Callable[[], bool],
+    ) -> Logs:
+        """Goes once through `data` and returns the last logs, which are empty where there was no batch.
+
+        Args:
+            data: The batches.
+            batches: How many there are, None where nobody knows.
+            where: Where we are, for an error's text: "of epoch 3".
+            on_begin: Called before each call, with the index of its first batch.
+            on_end: Called after each call, with the index of its last batch and the logs.
+            stop: Asked after each call whether to stop there.
+        """
+        iterator = iter(data)
+        self._done.assign(0)
+        logs: Logs = {}
+        done, at_end = 0, False
+        while not at_end and (batches is None or done < batches):
+            steps = self._steps_per_call if batches is None else min(self._steps_per_call, batches - done)
+            on_begin(done)
+            begin = time.perf_counter()
+            try:
+                logs = self._call(iterator, tf.constant(steps))
+                done += steps
+            except tf.errors.OutOfRangeError:
+                at_end = True
+                if int(self._done) == done:
+                    break
+                done, logs = int(self._done), self._read_logs()
+            except tf.errors.InvalidArgumentError as error:
+                if LOSS_IS_NOT_FINITE not in str(error):
+                    raise
+                unharmed = " The weights are those before that step."
+                raise _not_finite(f"at step {int(self._done) + 1} {where}.{unharmed}") from None
+            if self._must_look_at_loss and not np.isfinite(logs["loss"]):
+                raise _not_finite(f"at or before step {done} {where}.")
+            on_end(done - 1, logs)
+            if stop():
+                break
+            self._adapt(time.perf_counter() - begin)
+        return logs
+
+    def _adapt(self, seconds: float) -> None:
+        # The first call also traces the graph, which says nothing about the next.
+        if self._adapts and self._is_traced:
+            if seconds < _SECONDS_PER_CALL:
+                self._steps_per_call *= 2
+            elif seconds > 4 * _SECONDS_PER_CALL:
+                self._steps_per_call = max(1, self._steps_per_call // 2)
+        self._is_traced = True
+
+
+def _not_finite(what_is_known: str) -> FloatingPointError:
+    return FloatingPointError(
+        f"The loss must stay finite. It became NaN or infinite {what_is_known} "
+        "Try a smaller learning rate or clip_norm=1.0, and look for NaN in the data."
+    )
