@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.training.batch_hooks import TEST_HOOKS, TRAIN_HOOKS, any_needs_batches
+from kerasdl.training.building import build_for
 from kerasdl.training.checks import check_can_train, check_count, count_batches
 from kerasdl.training.keras_internals import first_epoch
 from kerasdl.training.many_steps import ManySteps
@@ -47,7 +48,8 @@ def fit(
         The history: what each epoch measured, a list per metric.
 
     Raises:
-        FloatingPointError: Where the loss of a step is not finite. The weights are those before that step.
+        FloatingPointError: Where the loss of a step is not finite. The trainable weights are those before
+            that step.
 
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
@@ -63,8 +65,7 @@ def fit(
     check_can_train(model)
     batches = count_batches("data", data, model)
     validation_batches = None if validation_data is None else count_batches("validation_data", validation_data, model)
-    if not model.built:
-        model.build(keras.tree.map_structure(lambda spec: tuple(spec.shape), data.element_spec[0]))
+    build_for(model, data.element_spec)
 
     callbacks = list(callbacks)
     # Whoever passes TerminateOnNaN wants a quiet end instead of an error.
@@ -72,10 +73,11 @@ def fit(
     update = make_update(model, clip_norm=clip_norm, attack=attack, check_loss=check_loss)
     gradient_norm = None if clip_norm is None else keras.metrics.Mean(name="gradient_norm")
 
-    def train_on(x: Any, y: Any, sample_weight: Any) -> None:
-        norm = update(x, y, sample_weight)
+    def train_on(x: Any, y: Any, sample_weight: Any) -> Any:
+        loss, norm = update(x, y, sample_weight)
         if gradient_norm is not None:
             gradient_norm.update_state(norm)
+        return loss
 
     def train_logs() -> Logs:
         norm = {} if gradient_norm is None else {gradient_norm.name: gradient_norm.result()}

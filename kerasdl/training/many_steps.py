@@ -20,7 +20,7 @@ class ManySteps:
 
     Args:
         model: The model, which says how to compile.
-        step: What to do with a batch `(x, y, sample_weight)`.
+        step: What to do with a batch `(x, y, sample_weight)`; returns its loss.
         read_logs: Gives the logs after a call.
         steps_per_call: Steps in one call; None finds a number that keeps a call at about a quarter of a second.
         check_loss: Whether a loss that is not finite is an error.
@@ -48,8 +48,11 @@ class ManySteps:
 
         def call(iterator: Any, steps: Any) -> Logs:
             def body(index: Any) -> list[Any]:
-                step(*keras.utils.unpack_x_y_sample_weight(iterator.get_next()))
-                self._done.assign_add(1)
+                batch = iterator.get_next()
+                with tf.control_dependencies(keras.tree.flatten(batch)):  # At the end of the data nothing may be drawn.
+                    loss = step(*keras.utils.unpack_x_y_sample_weight(batch))
+                with tf.control_dependencies([loss]):  # A step that failed is not counted.
+                    self._done.assign_add(1)
                 return [index + 1]
 
             tf.while_loop(lambda index: index < steps, body, [tf.constant(0)], parallel_iterations=1)
@@ -96,7 +99,7 @@ class ManySteps:
             except tf.errors.InvalidArgumentError as error:
                 if LOSS_IS_NOT_FINITE not in str(error):
                     raise
-                unharmed = " The weights are those before that step."
+                unharmed = " The trainable weights are those before that step."
                 raise _not_finite(f"at step {int(self._done) + 1} {where}.{unharmed}") from None
             if self._must_look_at_loss and not np.isfinite(logs["loss"]):
                 raise _not_finite(f"at or before step {done} {where}.")

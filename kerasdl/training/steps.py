@@ -1,11 +1,13 @@
 """One training step and one evaluation step, compiled, from a compiled Keras model."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from kerasdl.training.building import build_for
 from kerasdl.training.checks import check_can_train, check_is_compiled
 
 Attack = Callable[[keras.Model, Any, Any], Any]
@@ -43,10 +45,10 @@ def make_train_step(
     update = make_update(model, clip_norm=clip_norm, attack=attack)
 
     def train_step(x: Any, y: Any = None, sample_weight: Any = None) -> Logs:
-        norm = update(x, y, sample_weight)
+        _, norm = update(x, y, sample_weight)
         return {**model.get_metrics_result(), **({} if norm is None else {"gradient_norm": norm})}
 
-    return compiled(model, train_step)
+    return _built_at_first_call(model, compiled(model, train_step))
 
 
 def make_eval_step(model: keras.Model) -> Callable[..., Logs]:
@@ -69,7 +71,7 @@ def make_eval_step(model: keras.Model) -> Callable[..., Logs]:
         measure(x, y, sample_weight)
         return model.get_metrics_result()
 
-    return compiled(model, eval_step)
+    return _built_at_first_call(model, compiled(model, eval_step))
 
 
 def make_update(
@@ -78,51 +80,47 @@ def make_update(
     clip_norm: float | None = None,
     attack: Attack | None = None,
     check_loss: bool = True,
-) -> Callable[[Any, Any, Any], Any]:
-    """The step's maths, not yet compiled: trains on one batch, returns the gradients' norm or None."""
+) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
+    """The step's maths, not yet compiled: trains on one batch, returns the loss and the gradients' norm or None."""
     check_can_train(model)
     if clip_norm is not None and not clip_norm > 0:
         raise ValueError(f"`clip_norm` must be positive, or None for no clipping. Received: clip_norm={clip_norm!r}.")
     if attack is not None and not callable(attack):
-        raise TypeError(f"`attack` must be a callable attack(model, x, y) that returns images. Received: {attack!r}.")
+        raise TypeError(f"`attack` must be a callable attack(model, x, y) that returns inputs. Received: {attack!r}.")
     optimizer = model.optimizer
-    if not optimizer.built:
-        optimizer.build(model.trainable_variables)
 
-    def update(x: Any, y: Any, sample_weight: Any) -> Any:
+    def update(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
         if attack is not None:
             x = keras.tree.map_structure(tf.stop_gradient, attack(model, x, y))
         with tf.GradientTape() as tape:
             predictions = model(x, training=True)
             loss = model.compute_loss(x, y, predictions, sample_weight, training=True)
-            if check_loss:
-                # It raises before the weights are touched: they stay as they were before the bad step.
-                loss = tf.debugging.check_numerics(loss, LOSS_IS_NOT_FINITE)
             scaled_loss = optimizer.scale_loss(loss)
         weights = model.trainable_weights
         gradients = tape.gradient(scaled_loss, weights)
-        norm = None
-        if clip_norm is not None:
-            # The optimizer undoes the loss scale later, so what it gets here is clipped at the same scale.
-            scale = optimizer.scale_loss(tf.ones(()))
-            scaled_norm = tf.linalg.global_norm(gradients)
-            gradients, _ = tf.clip_by_global_norm(gradients, clip_norm * scale, use_norm=scaled_norm)
-            norm = scaled_norm / scale
-        optimizer.apply_gradients(zip(gradients, weights, strict=True))
-        _record(model, x, y, predictions, sample_weight, loss)
-        return norm
+        if check_loss:
+            loss = tf.debugging.check_numerics(loss, LOSS_IS_NOT_FINITE)
+        # Nothing waits for the check by itself: without this the weights could be spoiled before it raises.
+        with tf.control_dependencies([loss]):
+            norm = None
+            if clip_norm is not None:
+                gradients, norm = _clip(gradients, clip_norm, scale=optimizer.scale_loss(tf.ones(())))
+            optimizer.apply_gradients(zip(gradients, weights, strict=True))
+            _record(model, x, y, predictions, sample_weight, loss)
+        return loss, norm
 
     return update
 
 
-def make_measurement(model: keras.Model) -> Callable[[Any, Any, Any], None]:
-    """The evaluation's maths, not yet compiled: adds one batch to the model's loss and metrics."""
+def make_measurement(model: keras.Model) -> Callable[[Any, Any, Any], Any]:
+    """The evaluation's maths, not yet compiled: adds one batch to the model's metrics, returns its loss."""
     check_is_compiled(model)
 
-    def measure(x: Any, y: Any, sample_weight: Any) -> None:
+    def measure(x: Any, y: Any, sample_weight: Any) -> Any:
         predictions = model(x, training=False)
         loss = model.compute_loss(x, y, predictions, sample_weight, training=False)
         _record(model, x, y, predictions, sample_weight, loss)
+        return loss
 
     return measure
 
@@ -132,6 +130,31 @@ def compiled(model: keras.Model, function: Callable[..., Any]) -> Callable[..., 
     if model.run_eagerly:
         return function
     return tf.function(function, reduce_retracing=True, autograph=False, jit_compile=bool(model.jit_compile))
+
+
+def _built_at_first_call(model: keras.Model, step: Callable[..., Logs]) -> Callable[..., Logs]:
+    is_built = False
+
+    @functools.wraps(step)
+    def step_on_arrays(x: Any, y: Any = None, sample_weight: Any = None) -> Logs:
+        nonlocal is_built
+        batch = [
+            None if part is None else keras.tree.map_structure(tf.convert_to_tensor, part)
+            for part in (x, y, sample_weight)
+        ]
+        if not is_built:
+            build_for(model, tuple(batch))
+            is_built = True
+        return step(*batch)
+
+    return step_on_arrays
+
+
+def _clip(gradients: list[Any], clip_norm: float, scale: Any) -> tuple[list[Any], Any]:
+    """Clips the gradients of a loss times `scale`, which the optimizer undoes later, and gives their norm."""
+    scaled_norm = tf.linalg.global_norm(gradients)
+    clipped, _ = tf.clip_by_global_norm(gradients, clip_norm * scale, use_norm=scaled_norm)
+    return clipped, scaled_norm / scale
 
 
 def _record(model: keras.Model, x: Any, y: Any, predictions: Any, sample_weight: Any, loss: Any) -> None:
