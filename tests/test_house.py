@@ -1,0 +1,188 @@
+"""The house stays as it was designed: who imports whom, what is imported when, every public name explained."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasdl
+import kerasdl.callbacks
+import kerasdl.tutorials
+
+FOLDERS = {
+    "kerasdl": Path(kerasdl.__file__).parent,
+    "kerasdl.callbacks": Path(kerasdl.callbacks.__file__).parent,
+    "kerasdl.tutorials": Path(kerasdl.tutorials.__file__).parent,
+}
+
+# Which parts of the house a part may import; a part that is not named here has no place yet.
+FLOORS = {
+    "version": set(),
+    "initializers": set(),
+    "constraints": set(),
+    "layers": {"initializers", "constraints"},
+    "data": set(),
+    "training": set(),
+    "visualization": set(),
+    "adversarial": set(),
+    "architectures": {"layers"},
+    "sequences": {"layers"},
+    "xnor": {"layers"},
+    "profiling": {"architectures", "layers"},
+}
+FLOORS["callbacks"] = set(FLOORS)
+FLOORS["tutorials"] = set(FLOORS)
+FLOORS["kerasdl"] = set(FLOORS)
+
+
+def modules() -> dict[str, Path]:
+    """Every module by its installed name."""
+    found = {}
+    for package, folder in FOLDERS.items():
+        for path in folder.rglob("*.py"):
+            parts = [part for part in path.relative_to(folder).with_suffix("").parts if part != "__init__"]
+            found[".".join([package, *parts])] = path
+    return found
+
+
+MODULES = modules()
+TEXTS = {name: path.read_text(encoding="utf-8") for name, path in MODULES.items()}
+
+
+def imports(name: str, path: Path) -> set[str]:
+    """The modules of ours that a module names in an import, also inside functions."""
+    wanted = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            wanted |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+                base = ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])])
+            for alias in node.names:
+                wanted.add(f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base)
+    return {module for module in wanted if module.split(".")[0] in ("kerasdl", "callbacks", "tutorials")}
+
+
+IMPORTS = {name: imports(name, path) for name, path in MODULES.items()}
+
+
+def part_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else module
+
+
+def test_arrows_point_one_way():
+    wrong = [
+        f"{name} imports {other}"
+        for name, others in IMPORTS.items()
+        for other in others
+        if part_of(other) != part_of(name) and part_of(other) not in FLOORS[part_of(name)]
+    ]
+    assert wrong == []
+
+
+def test_no_circle():
+    order, visiting = [], []
+
+    def visit(name):
+        if name in order:
+            return
+        assert name not in visiting, " -> ".join([*visiting[visiting.index(name) :], name])
+        visiting.append(name)
+        for other in sorted(IMPORTS.get(name, ())):
+            # A package's own modules are imported by its __init__, whose name is the package's.
+            if not name.startswith(f"{other}."):
+                visit(other)
+        order.append(visiting.pop())
+
+    for name in sorted(MODULES):
+        visit(name)
+    assert len(order) == len(MODULES)
+
+
+def test_parts_are_imported_by_the_installed_name():
+    others = {other for others in IMPORTS.values() for other in others}
+    assert {other for other in others if not other.startswith("kerasdl")} == set()
+
+
+def test_only_public_names_of_keras_and_tensorflow():
+    private = ("keras.src", "tensorflow.python", "keras._tf_keras")
+    assert [name for name, text in TEXTS.items() if any(word in text for word in private)] == []
+
+
+def test_only_the_plots_import_matplotlib():
+    users = {name for name, text in TEXTS.items() if "import matplotlib" in text or "from matplotlib" in text}
+    assert users == {"kerasdl.visualization.plots"}
+
+
+def test_files_hold_one_idea():
+    assert {name: count for name, text in TEXTS.items() if (count := len(text.splitlines())) > 300} == {}
+
+
+def test_no_module_bears_the_name_of_a_public_function():
+    for name in MODULES:
+        package = importlib.import_module(name.rpartition(".")[0]) if "." in name else None
+        if package and name.rpartition(".")[2] in getattr(package, "__all__", ()):
+            assert inspect.ismodule(getattr(package, name.rpartition(".")[2])), f"{name} is hidden by a function"
+
+
+def test_importing_kerasdl_brings_nothing_heavy_that_keras_does_not_bring(tmp_path):
+    heavy = ("matplotlib", "tensorflow_datasets", "numba", "sklearn", "networkx", "tensorboard", "typer", "PIL")
+    script = f"""
+import sys, keras
+before = set(sys.modules)
+import kerasdl
+print([name for name in {heavy} if name in set(sys.modules) - before])
+"""
+    shown = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_every_part_can_be_reached_from_kerasdl(tmp_path):
+    script = "import kerasdl; print(all(getattr(kerasdl, name) for name in dir(kerasdl)))"
+    shown = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "True"
+    with pytest.raises(AttributeError, match="module 'kerasdl' has no attribute 'nonsense'"):
+        _ = kerasdl.nonsense
+
+
+def public_objects():
+    """Every name in the `__all__` of a package, with the object."""
+    parts = {name: importlib.import_module(f"kerasdl.{name}") for name in FLOORS if hasattr(kerasdl, name)}
+    return [
+        pytest.param(part, getattr(module, name), id=f"{part}.{name}")
+        for part, module in parts.items()
+        for name in getattr(module, "__all__", ())
+        if part != "kerasdl"
+    ]
+
+
+@pytest.mark.parametrize(("package", "thing"), public_objects())
+def test_every_public_name_is_explained(package, thing):
+    text = inspect.getdoc(thing)
+    assert text, "has no docstring"
+    if package in ("architectures", "layers", "visualization") and not inspect.ismodule(thing):
+        assert "](http" in text, "names no reference"
+    if inspect.ismodule(thing) or (inspect.isclass(thing) and "__init__" not in vars(thing)):
+        return  # A class that takes its arguments from its parent has no types of its own to give.
+    for name, parameter in inspect.signature(thing).parameters.items():
+        assert parameter.annotation is not parameter.empty, f"{name} has no type"
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(MODULES) if name.split(".")[-1] != "__main__"])
+def test_examples_in_docstrings_are_true(name):
+    module = importlib.import_module(name)
+    known = {"keras": keras, "np": np, "tf": tf, "kerasdl": kerasdl, **vars(module)}
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    for example in doctest.DocTestFinder(exclude_empty=True).find(module, globs=known):
+        runner.run(example)
+    assert runner.summarize(verbose=False).failed == 0
