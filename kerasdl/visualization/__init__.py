@@ -1,0 +1,21 @@
+"""What a network has learnt and what it looks at: pure functions on any `keras.Model`, and the plots of the course.
+
+`plots` is imported when it is first asked for: it is the only part that needs matplotlib.
+"""
+
+import importlib
+from types import ModuleType
+
+from kerasdl.visualization.weights import filters
+
+__all__ = ["filters", "plots"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name == "plots":
+        return importlib.import_module("kerasdl.visualization.plots")
+    raise AttributeError(f"module 'kerasdl.visualization' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
