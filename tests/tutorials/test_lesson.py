@@ -1,0 +1,125 @@
+import json
+import re
+from pathlib import Path
+
+import keras
+import pytest
+
+from kerasdl.tutorials.lesson import argument_helps, command_line, lesson, number
+
+
+@lesson
+def main(
+    *, epochs: int = 3, data: str = "sample", fast_mode: bool = True, out: Path = Path("runs/x")
+) -> dict[str, float]:
+    """A lesson for these tests.
+
+    Args:
+        epochs: How often,
+            counted from one.
+        data: What happens: "stop", "bug", or nothing.
+        fast_mode: Whether to hurry.
+        out: Where to.
+    """
+    if data == "stop":
+        raise KeyboardInterrupt
+    if data == "bug":
+        raise ValueError("a bug")
+    assert isinstance(out, Path)
+    assert (out / "figures").is_dir()
+    return {"accuracy": 0.5, "parameters": 60000}
+
+
+def _type(monkeypatch, *words):
+    monkeypatch.setattr("sys.argv", ["lesson", *words])
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as end:
+        command_line(main)
+    return end.value.code
+
+
+def test_the_metrics_are_written_with_all_one_needs_to_get_them_again(tmp_path):
+    out = tmp_path / "my results"
+    assert main(epochs=2, fast_mode=False, out=str(out)) == {"accuracy": 0.5, "parameters": 60000.0}
+    record = json.loads((out / "metrics.json").read_text())
+    assert record["lesson"] == "test_lesson"
+    assert record["metrics"] == {"accuracy": 0.5, "parameters": 60000.0}
+    assert record["arguments"] == {"epochs": 2, "data": "sample", "fast_mode": False, "out": str(out)}
+    assert record["command"] == f"python -m kerasdl.tutorials.test_lesson --epochs 2 --no-fast-mode --out '{out}'"
+    assert record["versions"]["keras"] == keras.__version__
+    assert 0 <= record["seconds"] < 60
+
+
+def test_what_an_earlier_run_left_does_not_mix_with_the_new(tmp_path):
+    (tmp_path / "logs" / "train").mkdir(parents=True)
+    curve, checkpoint = tmp_path / "logs/train/events.out.tfevents.1", tmp_path / "logs/train/mine.keras"
+    for path in (curve, checkpoint, tmp_path / "metrics.json"):
+        path.write_text("old")
+    with pytest.raises(ValueError, match=r"^a bug$"):
+        main(data="bug", out=tmp_path)
+    assert not curve.exists()
+    assert not (tmp_path / "metrics.json").exists()
+    assert checkpoint.read_text() == "old"
+
+
+def test_the_command_line_shows_options_and_their_help(monkeypatch, capsys):
+    assert _type(monkeypatch, "--help") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--epochs <int> How often, counted from one. [default: 3]" in shown.replace("INTEGER", "<int>")
+    assert "--fast-mode / --no-fast-mode Whether to hurry. [default: fast-mode]" in shown
+
+
+def test_the_command_line_runs_and_says_where_the_results_are(monkeypatch, capsys, tmp_path):
+    assert _type(monkeypatch, "--out", str(tmp_path)) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"accuracy\W+0\.5000\W", shown)
+    assert re.search(r"parameters\W+60,000\W", shown)
+    assert f"tensorboard --logdir {tmp_path}/logs" in shown
+    assert (tmp_path / "metrics.json").exists()
+
+
+def test_bad_arguments_are_answered_in_one_line(monkeypatch, capsys, tmp_path):
+    assert _type(monkeypatch, "--epochs", "0", "--out", str(tmp_path)) == 1
+    assert capsys.readouterr().err == "Error: `epochs` must be at least 1. Received: epochs=0.\n"
+    file = tmp_path / "file"
+    file.write_text("")
+    assert _type(monkeypatch, "--out", str(file / "x")) == 1
+    assert capsys.readouterr().err == (
+        f"Error: `out` must be a folder one may write to. Received: out={file / 'x'} (Not a directory).\n"
+    )
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.argv", ["lesson", "--data", "bug", "--out", str(tmp_path)])
+    with pytest.raises(ValueError, match=r"^a bug$"):
+        command_line(main)
+
+
+def test_an_interrupt_ends_with_one_line(monkeypatch, capsys, tmp_path):
+    assert _type(monkeypatch, "--data", "stop", "--out", str(tmp_path)) == 130
+    shown = capsys.readouterr()
+    assert shown.out.strip() == "Stopped."
+    assert shown.err == ""
+
+
+def test_only_the_arguments_are_read_from_a_docstring():
+    docstring = (
+        "A.\n\nArgs:\n    one: First.\n    two: Second, with: a colon\n        and a line.\n\nReturns:\n    three: No."
+    )
+    assert argument_helps(docstring) == {"one": "First.", "two": "Second, with: a colon and a line."}
+    assert argument_helps(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (60000.0, "60,000"),
+        (0.84271, "0.8427"),
+        (0.861, "0.8610"),
+        (12345.6, "12,346"),
+        (0.0, "0"),
+        (float("nan"), "nan"),
+    ],
+)
+def test_numbers_are_written_to_be_read(value, text):
+    assert number(value) == text

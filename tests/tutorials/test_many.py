@@ -1,0 +1,73 @@
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from kerasdl.tutorials import catalogue, many
+from kerasdl.tutorials.__main__ import app
+
+GOOD = """
+import json, pathlib, sys
+out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
+(out / "metrics.json").write_text(json.dumps({"metrics": {"accuracy": 0.75, "quick": float("--quick" in sys.argv)}}))
+"""
+BAD = "print('all went well until')\nraise RuntimeError('[it] did not')\n"
+
+
+@pytest.fixture
+def toys(tmp_path, monkeypatch):
+    """Three lessons, of which the second fails, in a package of their own."""
+    (tmp_path / "toys").mkdir()
+    for name, program in (("a", GOOD), ("b", BAD), ("c", GOOD)):
+        (tmp_path / "toys" / f"{name}.py").write_text(program)
+    lessons = [catalogue.Lesson(name, Path(), f"Is it {name}?", {"Takes": "1 s"}, "", "") for name in "abc"]
+    monkeypatch.setattr(catalogue, "lessons", lambda: lessons)
+    monkeypatch.setattr(many, "__package__", "toys")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    return lessons
+
+
+def test_a_failed_lesson_does_not_stop_the_others(toys, tmp_path):
+    results = list(many.run(toys, tmp_path / "out", quick=True))
+    assert [result.lesson for result in results] == ["a", "b", "c"]
+    assert [result.metrics for result in results] == [
+        {"accuracy": 0.75, "quick": 1.0},
+        {},
+        {"accuracy": 0.75, "quick": 1.0},
+    ]
+    assert [result.error for result in results] == [None, "exit code 1: RuntimeError: [it] did not", None]
+    assert all(0 < result.seconds < 60 for result in results)
+    assert (tmp_path / "out" / "b" / "log.txt").read_text().startswith("all went well until\nTraceback")
+
+
+def test_the_command_ends_in_a_table_and_tells_of_failures_by_its_exit_code(toys):
+    result = CliRunner().invoke(app, ["run"])
+    assert result.exit_code == 1
+    words = " ".join(result.stdout.replace("│", " ").split())
+    assert "a ok" in words
+    assert "b failed" in words
+    assert "exit code 1: RuntimeError: [it] did not" in words
+    assert "accuracy 0.7500 quick 0" in words.replace("├", " ")
+    assert "1 of 3 lessons failed. What they printed: runs/b/log.txt" in words
+
+
+def test_the_named_ones_run_quickly_into_the_named_folder(toys, tmp_path):
+    result = CliRunner().invoke(app, ["run", "--quick", "--out", "elsewhere", "c", "a"])
+    assert result.exit_code == 0
+    assert not (tmp_path / "elsewhere" / "b").exists()
+    for name in "ac":
+        assert json.loads((tmp_path / "elsewhere" / name / "metrics.json").read_text())["metrics"]["quick"] == 1.0
+    assert result.stdout.index("c ") < result.stdout.index("a ")
+
+
+def test_an_interrupt_says_how_far_it_came(toys, monkeypatch):
+    def run(chosen, out, *, quick):
+        yield many.Result("a", 1.0, {}, None)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(many, "run", run)
+    result = CliRunner().invoke(app, ["run"])
+    assert result.exit_code == 130
+    assert result.stdout.strip().split("\n")[-1] == "Stopped in b, after 1 of 3 lessons."

@@ -1,0 +1,83 @@
+"""Which lessons there are, read from their docstrings without importing them."""
+
+import ast
+import dataclasses
+import difflib
+import re
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+FACTS = ("Paper", "Run", "Takes", "Expect")
+
+
+@dataclasses.dataclass(frozen=True)
+class Lesson:
+    """A lesson as its docstring tells it.
+
+    Args:
+        name: Name of the module.
+        path: Its file.
+        question: The first line of the docstring.
+        facts: What stands behind `Paper:`, `Run:`, `Takes:` and `Expect:`, each on one line.
+        text: The paragraphs in between, Markdown.
+        exercises: What follows `Exercises:`, Markdown.
+    """
+
+    name: str
+    path: Path
+    question: str
+    facts: dict[str, str]
+    text: str
+    exercises: str
+
+
+def lessons(folder: Path = FOLDER) -> list[Lesson]:
+    """All lessons of a folder: the modules that have a function `main`, by name.
+
+    Args:
+        folder: Where to look; the course's own folder unless told otherwise.
+    """
+    found = []
+    for path in sorted(folder.glob("[!_]*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
+            found.append(read(path, tree))
+    return found
+
+
+def find(name: str) -> Lesson:
+    """The lesson of that name.
+
+    Args:
+        name: Name of the module, such as "lenet".
+    """
+    by_name = {lesson.name: lesson for lesson in lessons()}
+    if name not in by_name:
+        closest = difflib.get_close_matches(name, by_name, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"There is no lesson {name!r}. The closest name is {closest!r}; without a name, "
+            f"`python -m {__package__}` lists all."
+        )
+    return by_name[name]
+
+
+def read(path: Path, tree: ast.Module) -> Lesson:
+    """Takes a lesson's docstring apart.
+
+    Args:
+        path: The lesson's file.
+        tree: The file, parsed.
+    """
+    question, _, rest = (ast.get_docstring(tree) or "").partition("\n")
+    rest, _, exercises = rest.partition("\nExercises:")
+    facts = {}
+    for fact in FACTS:
+        # A fact ends where the next line is not indented.
+        match = re.search(rf"^{fact}:((?:.*)(?:\n[ \t]+\S.*)*)\n?", rest, re.MULTILINE)
+        if match is None:
+            raise ValueError(
+                f"The docstring of a lesson must have a line that begins with `{fact}:`. Received: {path}."
+            )
+        facts[fact] = " ".join(match[1].split())
+        rest = rest.replace(match[0], "")
+    return Lesson(path.stem, path, question.strip(), facts, rest.strip(), exercises.strip())

@@ -1,0 +1,127 @@
+"""Writes a lesson as a Jupyter notebook: comments become text, `main` becomes cells, saved figures are shown."""
+
+import ast
+import io
+import json
+import textwrap
+import tokenize
+from pathlib import Path
+from typing import Any
+
+from .catalogue import Lesson
+from .lesson import argument_helps
+
+# Python 3.12 takes f-strings apart into tokens of their own.
+_STRINGS = {tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+
+
+def write(lesson: Lesson, path: Path) -> None:
+    """Writes the notebook.
+
+    Args:
+        lesson: Which lesson.
+        path: The notebook's file, which must not be there yet.
+    """
+    if path.exists():
+        # It may hold somebody's answers to the exercises.
+        raise ValueError(f"{path} is there already. Remove it, or name another file with --to.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(notebook(lesson), indent=1) + "\n", encoding="utf-8")
+
+
+def notebook(lesson: Lesson) -> dict[str, Any]:
+    """The notebook as nbformat 4.5 has it.
+
+    Args:
+        lesson: Which lesson.
+    """
+    cells: list[dict[str, Any]] = [
+        {"id": f"cell-{index}", "cell_type": kind, "metadata": {}, "source": source.splitlines(keepends=True)}
+        | ({"execution_count": None, "outputs": []} if kind == "code" else {})
+        for index, (kind, source) in enumerate(cells_of(lesson))
+    ]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+
+
+def cells_of(lesson: Lesson) -> list[tuple[str, str]]:
+    """The cells in order, each ("markdown" or "code", its source).
+
+    Args:
+        lesson: Which lesson.
+    """
+    source = lesson.path.read_text(encoding="utf-8")
+    lines = source.splitlines()
+    tree = ast.parse(source, str(lesson.path))
+    facts = "\n".join(f"- **{name}**: {text}" for name, text in lesson.facts.items())
+    cells = [("markdown", f"# {lesson.question}\n\n{facts}\n\n{lesson.text}".rstrip())]
+    imports: list[str] = []
+    helpers: list[tuple[str, str]] = []
+    body: list[tuple[str, str]] = []
+    end_of_last = 0
+    for node in tree.body:
+        # With the comments and decorators that stand above it.
+        text = "\n".join(lines[end_of_last : node.end_lineno]).strip()
+        end_of_last = node.end_lineno or 0
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("kerasdl.tutorials"):
+            continue  # the runner has nothing to do in a notebook
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            imports.append(text)
+        elif isinstance(node, ast.FunctionDef) and node.name == "main":
+            body = [("code", _parameters(node)), *_unfolded(node, lines)]
+        elif not isinstance(node, ast.If) and node is not tree.body[0]:
+            helpers.append(("code", text))
+    imports.append("from IPython.display import Image, display")
+    cells += [("code", "\n".join(imports)), *helpers, *body]
+    if lesson.exercises:
+        cells.append(("markdown", f"## Exercises\n\n{lesson.exercises}"))
+    return cells
+
+
+def _parameters(main: ast.FunctionDef) -> str:
+    """Main's keyword arguments as assignments, each under what the docstring says of it."""
+    helps = argument_helps(ast.get_docstring(main))
+    rows = []
+    for argument, default in zip(main.args.kwonlyargs, main.args.kw_defaults, strict=True):
+        if default is None:
+            raise ValueError(
+                f"Every argument of a lesson's main needs a default. Received: {argument.arg} without one."
+            )
+        rows += textwrap.wrap(helps.get(argument.arg, ""), 100, initial_indent="# ", subsequent_indent="# ")
+        rows.append(f"{argument.arg} = {ast.unparse(default)}")
+    return "\n".join(rows)
+
+
+def _unfolded(main: ast.FunctionDef, lines: list[str]) -> list[tuple[str, str]]:
+    """Main's body without its indentation, split where a paragraph of comments explains what comes next."""
+    returns = [node for node in ast.walk(main) if isinstance(node, ast.Return)]
+    last = main.body[-1]
+    if returns != [last]:
+        raise ValueError("A lesson's main must have one `return`, its last statement, to become a notebook.")
+    lines = list(lines)
+    lines[last.lineno - 1] = lines[last.lineno - 1].replace("return ", "", 1)
+    shown = [node for node in ast.walk(main) if isinstance(node, ast.Expr) and _saves_a_figure(node.value)]
+    for node in sorted(shown, key=lambda node: node.lineno, reverse=True):
+        path = ast.unparse(node.value.args[1])  # type: ignore[attr-defined]
+        lines.insert(node.end_lineno or 0, " " * node.col_offset + f"display(Image(str({path})))")
+    tokens = list(tokenize.generate_tokens(io.StringIO("\n".join(lines)).readline))
+    indent = main.body[0].col_offset
+    # A comment explains what follows when it stands alone, outside of any block.
+    comments = {token.start[0] for token in tokens if token.type == tokenize.COMMENT and token.start[1] == indent}
+    strings = [token for token in tokens if token.type in _STRINGS]
+    inside_strings = {row for token in strings for row in range(token.start[0] + 1, token.end[0] + 1)}
+    begin = (main.body[0].end_lineno or 0) if ast.get_docstring(main) else main.body[0].lineno - 1
+    cells: list[tuple[str, list[str]]] = [("code", [])]
+    for row in range(begin + 1, (main.end_lineno or 0) + len(shown) + 1):
+        line = lines[row - 1] if row in inside_strings else lines[row - 1][indent:]
+        if row in comments and (row == begin + 1 or not lines[row - 2].strip()):
+            cells.append(("markdown", []))
+        elif cells[-1][0] == "markdown" and row not in comments:
+            cells.append(("code", []))
+        cells[-1][1].append(line.removeprefix("#").removeprefix(" ") if cells[-1][0] == "markdown" else line)
+    texts = [(kind, "\n".join(rows).strip("\n")) for kind, rows in cells]
+    return [(kind, text) for kind, text in texts if text]
+
+
+def _saves_a_figure(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == "plots.save" and len(node.args) == 2

@@ -1,0 +1,157 @@
+"""What makes a function a lesson: its house-keeping, and its command line."""
+
+import datetime
+import functools
+import importlib.metadata
+import inspect
+import json
+import platform
+import re
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import rich.console
+import rich.table
+import typer
+
+P = ParamSpec("P")
+
+
+def lesson(main: Callable[P, dict[str, float]]) -> Callable[P, dict[str, float]]:
+    """Decorates a lesson's `main`: checks its arguments, clears `out` of an earlier run, and writes `out/metrics.json`.
+
+    The file holds the metrics with all one needs to get them again: arguments, command, versions, seconds.
+
+    Args:
+        main: A function of keyword arguments, among them `out`, that returns its metrics.
+    """
+    signature = inspect.signature(main)
+    name = Path(inspect.getfile(main)).stem
+
+    @functools.wraps(main)
+    def run(*args: P.args, **kwargs: P.kwargs) -> dict[str, float]:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        arguments = bound.arguments
+        epochs = arguments.get("epochs")
+        if epochs is not None and epochs < 1:
+            raise ValueError(f"`epochs` must be at least 1. Received: epochs={epochs}.")
+        arguments["out"] = out = Path(arguments["out"])
+        _prepare(out)
+        begin = time.perf_counter()
+        metrics = {key: float(value) for key, value in main(*bound.args, **bound.kwargs).items()}
+        record = {
+            "lesson": name,
+            "metrics": metrics,
+            "arguments": {key: str(value) if isinstance(value, Path) else value for key, value in arguments.items()},
+            "command": f"python -m kerasdl.tutorials.{name}" + _options(arguments, signature),
+            "seconds": round(time.perf_counter() - begin, 1),
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "versions": {"python": platform.python_version()}
+            | {package: importlib.metadata.version(package) for package in ("kerasdl", "keras", "tensorflow", "numpy")},
+        }
+        (out / "metrics.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        return metrics
+
+    return run
+
+
+def _prepare(out: Path) -> None:
+    """Makes the folder, and removes an earlier run's curves and metrics, which would pass for those of this one."""
+    try:
+        (out / "figures").mkdir(parents=True, exist_ok=True)
+        for stale in [out / "metrics.json", *(out / "logs").rglob("events.out.tfevents.*")]:
+            stale.unlink(missing_ok=True)
+    except OSError as error:
+        raise ValueError(f"`out` must be a folder one may write to. Received: out={out} ({error.strerror}).") from error
+
+
+def _options(arguments: dict[str, Any], signature: inspect.Signature) -> str:
+    """The arguments that differ from the defaults, as one types them."""
+    words = []
+    for name, value in arguments.items():
+        if value == signature.parameters[name].default:
+            continue
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words.append(f"--{flag} {shlex.quote(str(value))}")
+    return "".join(f" {word}" for word in words)
+
+
+def command_line(main: Callable[..., dict[str, float]]) -> None:
+    """Runs a lesson as a program: options from `main`'s signature, their help from its docstring, errors in one line.
+
+    Args:
+        main: What `lesson` decorated.
+    """
+    signature = inspect.signature(main, eval_str=True)
+    helps = argument_helps(inspect.getdoc(main))
+    question = (sys.modules[main.__module__].__doc__ or "").partition("\n")[0]
+
+    def command(**arguments: Any) -> None:
+        console = rich.console.Console()
+        try:
+            metrics = main(**arguments)
+        except KeyboardInterrupt:
+            console.print("\nStopped.")
+            raise typer.Exit(130) from None
+        except Exception as error:
+            if not _is_meant_for_the_user(error):
+                raise
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(1) from None
+        table = rich.table.Table("metric", rich.table.Column("value", justify="right"))
+        for name, value in metrics.items():
+            table.add_row(name, number(value))
+        console.print(table)
+        console.print(f"Pictures and metrics are in {arguments['out']}; curves: ", end="", soft_wrap=True)
+        console.print(f"tensorboard --logdir {shlex.quote(str(arguments['out'] / 'logs'))}", soft_wrap=True)
+
+    options = [
+        parameter.replace(annotation=Annotated[parameter.annotation, typer.Option(help=helps.get(name))])
+        for name, parameter in signature.parameters.items()
+    ]
+    command.__signature__ = signature.replace(parameters=options)  # type: ignore[attr-defined]
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command(help=question)(command)
+    app()
+
+
+def argument_helps(docstring: str | None) -> dict[str, str]:
+    """What the `Args:` section of a docstring says of each argument.
+
+    Args:
+        docstring: Google style, without the indentation of the code.
+    """
+    section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)*)", docstring or "", re.MULTILINE)
+    entries = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", section[1] if section else "", re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+def number(value: float) -> str:
+    """A metric as one reads it: whole and large numbers with commas, others with four digits.
+
+    Args:
+        value: The metric.
+
+    Example:
+        >>> number(60000.0), number(0.861)
+        ('60,000', '0.8610')
+    """
+    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:#.4g}"
+
+
+def _is_meant_for_the_user(error: Exception) -> bool:
+    """Whether our own code raised it on purpose, with a sentence that says all. Anything else keeps its traceback."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    module = traceback.tb_frame.f_globals.get("__name__", "") if traceback else ""
+    ours = module == "__main__" or module.split(".")[0] in ("kerasdl", "tutorials")
+    return ours and isinstance(error, ValueError | TypeError | RuntimeError | OSError | ArithmeticError)

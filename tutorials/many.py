@@ -1,0 +1,55 @@
+"""Runs lessons one after the other, each in a process of its own, and tells how each went."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from .catalogue import Lesson
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """How a lesson went.
+
+    Args:
+        lesson: Its name.
+        seconds: From start to end, imports included.
+        metrics: What it measured; empty where it failed.
+        error: The last line it wrote where it failed, else None.
+    """
+
+    lesson: str
+    seconds: float
+    metrics: dict[str, float]
+    error: str | None
+
+
+def run(chosen: list[Lesson], out: Path, *, quick: bool) -> Iterator[Result]:
+    """Runs the lessons; one that fails does not keep the others from running.
+
+    A process each, as when one runs a lesson by hand: none sees the memory, the seeds or the threads of another.
+
+    Args:
+        chosen: Which ones, in this order.
+        out: Their results go to `out/<lesson>`, what they print to `out/<lesson>/log.txt`.
+        quick: Whether to run them in seconds, only to see that they work.
+    """
+    for lesson in chosen:
+        folder = out / lesson.name
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", f"{__package__}.{lesson.name}", "--out", str(folder), *["--quick"] * quick]
+        begin = time.perf_counter()
+        with (folder / "log.txt").open("w", encoding="utf-8") as log:
+            code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).returncode
+        seconds = time.perf_counter() - begin
+        if code == 0:
+            metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["metrics"]
+            yield Result(lesson.name, seconds, metrics, None)
+        else:
+            lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").split("\n")
+            last = next((line.strip() for line in reversed(lines) if line.strip()), "It printed nothing.")
+            yield Result(lesson.name, seconds, {}, f"exit code {code}: {last}")
