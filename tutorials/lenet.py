@@ -1,6 +1,6 @@
 """How much of LeNet-5 is left in the network that bears its name today?
 
-Paper:  [LeCun et al., 1998](http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf), section II
+Paper:  [LeCun et al., 1998](https://doi.org/10.1109/5.726791), section II
 Run:    python -m tutorials.lenet
 Takes:  about 20 seconds on 2 cores
 Expect: 83.8 % of the test images right with the network of 1998, 86.1 % with today's (seeds 0 to 2: 83.7 to 84.3 and
@@ -89,8 +89,10 @@ def main(
     # are random and the gradients large, then falls along half a cosine. The network of 1998 needs the lower rate:
     # squared distances have steep gradients, and at 0.02 most of its units end in the flat part of tanh and stay there.
     #
-    # Both rates were chosen on a fifth of the training images of `fashion_sample`. The test images are only watched:
-    # nothing is chosen by them, not even the best epoch, so they tell what to expect of new images.
+    # The rates were chosen on a fifth of the training images, held out: 0.02 is the best of 0.01, 0.02 and 0.04 for
+    # today's network (87.2 %, against 85.8 and 86.1); for the one of 1998, 0.0025, 0.005 and 0.01 do equally well (82.6
+    # to 83.3 %), and 0.02 does not learn at all. The test images are only watched: nothing is chosen by them, not even
+    # the best epoch, so they tell what to expect of new images.
     rates = {"LeNet-5 (1998)": 0.005, "LeNet-5 (today)": 0.02}
     histories = {}
     for name, model in networks.items():
