@@ -6,6 +6,7 @@ Figures are made as objects, without `pyplot`: nothing global is left behind, an
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -47,7 +48,7 @@ def image_grid(
 
     Args:
         images: `(N, height, width, 1 or 3)`, or `(N, height, width)`: in [0, 1], or any numbers where `symmetric`.
-        titles: One per image.
+        titles: One per image; long ones are broken into lines.
         columns: Images per row; None makes the grid about as wide as a slide.
         symmetric: Whether these are weights or the like: zero is drawn mid-grey, and all images share one scale.
         title: A title above all.
@@ -67,6 +68,9 @@ def image_grid(
     if columns is None:
         columns = min(len(images), math.ceil(math.sqrt(2 * len(images))))
     rows = math.ceil(len(images) / columns)
+    if titles is not None:
+        # As many letters as fit above an image.
+        titles = ["\n".join(fill(line, 19) for line in text.split("\n")) for text in titles]
     title_lines = max((text.count("\n") + 1 for text in titles), default=0) if titles else 0
     with matplotlib.rc_context(_STYLE):
         size = (1.9 * columns + 0.3, (1.9 + 0.28 * title_lines) * rows + (0.6 if title else 0.2))

@@ -119,3 +119,13 @@ def test_saving_makes_the_folder_and_leaves_nothing_global(tmp_path):
 def test_the_errors_say_what_was_expected_and_received(draw, text):
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         draw()
+
+
+def test_long_titles_are_broken_so_that_they_keep_clear_of_each_other():
+    titles = ["a yellow arrow left of a white hourglass", "short\n→ and two lines"]
+    figure = plots.image_grid(np.zeros((2, 4, 4)), titles)
+    shown = [axes.get_title() for axes in figure.axes]
+    assert shown == ["a yellow arrow left\nof a white\nhourglass", "short\n→ and two lines"]
+    figure.canvas.draw()
+    left, right = (axes.title.get_window_extent() for axes in figure.axes)
+    assert left.x1 < right.x0
