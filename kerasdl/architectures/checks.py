@@ -1,22 +1,37 @@
 """What every builder asks of its arguments, said once and before any layer is made."""
 
+from collections.abc import Iterable
+from numbers import Integral
+from typing import Any
 
-def check_classes(classes: int) -> None:
-    """Refuses a number of classes that no softmax can tell apart."""
-    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
+import keras
+
+
+def check_classes(classes: Any) -> int:
+    """Refuses a number of classes that no softmax can tell apart; gives it as a Python integer."""
+    if isinstance(classes, bool) or not isinstance(classes, Integral) or classes < 1:
         raise ValueError(f"`classes` must be an integer of at least 2. Received: classes={classes!r}.")
     if classes == 1:
         raise ValueError(
             "`classes` must be at least 2: a softmax over one class is always 1. For a yes-or-no question use "
             "classes=2. Received: classes=1."
         )
+    return int(classes)
 
 
-def check_image_shape(input_shape: tuple[int, int, int]) -> None:
-    """Refuses an input shape that is not that of one image."""
-    sides = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else ()
-    if len(sides) != 3 or not all(isinstance(side, int) and side > 0 for side in sides):
+def check_image_shape(input_shape: Any) -> tuple[int, int, int]:
+    """Refuses an input shape that is not that of one image with its channels last; gives it as a tuple."""
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError(
+            "The networks take images with their channels last: call "
+            'keras.config.set_image_data_format("channels_last") first. '
+            f"Received: image_data_format={keras.config.image_data_format()!r}."
+        )
+    sides = tuple(input_shape) if isinstance(input_shape, Iterable) else ()
+    if len(sides) != 3 or not all(isinstance(side, Integral) and side > 0 for side in sides):
         raise ValueError(
             "`input_shape` must be the height, width and channels of one image, three positive integers such as "
             f"(32, 32, 3). Received: input_shape={input_shape!r}."
         )
+    height, width, channels = (int(side) for side in sides)
+    return height, width, channels

@@ -84,8 +84,7 @@ def lenet5(*, input_shape: tuple[int, int, int] = (32, 32, 1), classes: int = 10
     Reference:
         [LeCun et al., 1998](https://doi.org/10.1109/5.726791), Figure 2
     """
-    check_image_shape(input_shape)
-    check_classes(classes)
+    input_shape, classes = check_image_shape(input_shape), check_classes(classes)
     conv = keras.layers.Conv2D
     inputs, x = _frame(input_shape)
     # Background -0.1 and ink 1.175: over a page of text the mean is about 0 and the variance about 1, which speeds
@@ -130,8 +129,7 @@ def lenet5_modern(
     Reference:
         After [LeCun et al., 1998](https://doi.org/10.1109/5.726791), Figure 2
     """
-    check_image_shape(input_shape)
-    check_classes(classes)
+    input_shape, classes = check_image_shape(input_shape), check_classes(classes)
     conv, pool = keras.layers.Conv2D, keras.layers.MaxPooling2D
     inputs, x = _frame(input_shape)
     x = conv(6, 5, activation="relu", name="c1")(x)

@@ -76,4 +76,5 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             and self.epsilon >= _SMALLEST_FUSED_EPSILON
             and self.variable_dtype == "float32"
             and self.compute_dtype in _FUSED_DTYPES
+            and keras.backend.standardize_dtype(inputs.dtype) == self.compute_dtype
         )

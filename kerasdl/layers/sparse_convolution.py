@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasdl.layers.checks import check_positive
+
 
 @keras.saving.register_keras_serializable(package="kerasdl")
 class SparselyConnectedConv2D(keras.layers.Layer):
@@ -15,8 +17,8 @@ class SparselyConnectedConv2D(keras.layers.Layer):
 
     Args:
         connections: The table, `connections[i][o]` is 1 where output map o sees input map i, else 0.
-        kernel_size: Height and width of each kernel.
-        strides: Step of the convolution.
+        kernel_size: Height and width of each kernel, one number.
+        strides: Step of the convolution, one number.
         padding: "valid" or "same".
         activation: The function f; None for the identity.
         use_bias: Whether each output map has a bias.
@@ -47,7 +49,7 @@ class SparselyConnectedConv2D(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         table = np.asarray(connections)
-        if table.ndim != 2 or not np.isin(table, (0, 1)).all():
+        if table.ndim != 2 or not table.size or not np.isin(table, (0, 1)).all():
             raise ValueError(
                 "`connections` must be a table of zeros and ones with one row per input map and one column per output "
                 f"map. Received: connections={connections!r}."
@@ -61,8 +63,8 @@ class SparselyConnectedConv2D(keras.layers.Layer):
         if padding not in ("valid", "same"):
             raise ValueError(f'`padding` must be "valid" or "same". Received: padding={padding!r}.')
         self.connections = table.astype(int)
-        self.kernel_size = kernel_size
-        self.strides = strides
+        self.kernel_size = check_positive("kernel_size", kernel_size)
+        self.strides = check_positive("strides", strides)
         self.padding = padding
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias

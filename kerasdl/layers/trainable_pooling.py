@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from kerasdl.layers.checks import check_positive
 from kerasdl.layers.squashing import scaled_tanh
 
 
@@ -31,9 +32,7 @@ class TrainablePooling(keras.layers.Layer):
 
     def __init__(self, pool_size: int = 2, activation: Any = scaled_tanh, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not isinstance(pool_size, int) or pool_size < 1:
-            raise ValueError(f"`pool_size` must be a positive integer. Received: pool_size={pool_size!r}.")
-        self.pool_size = pool_size
+        self.pool_size = check_positive("pool_size", pool_size)
         self.activation = keras.activations.get(activation)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

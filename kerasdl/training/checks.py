@@ -1,5 +1,6 @@
 """What the training loop asks of its arguments, said before the first step."""
 
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -7,7 +8,7 @@ import tensorflow as tf
 
 
 def check_can_train(model: keras.Model) -> None:
-    """Refuses a model that has no optimizer, nothing to train, or several devices to train on."""
+    """Refuses a model that has no optimizer, nothing to train, a step of its own, or several devices to train on."""
     check_is_compiled(model)
     if model.optimizer is None:
         raise ValueError(
@@ -16,11 +17,18 @@ def check_can_train(model: keras.Model) -> None:
         )
     if model.built and not model.trainable_weights:
         raise ValueError(f"`model` has no trainable weights: set trainable=True on a layer. Received: {model.name!r}.")
+    _check_step_is_keras_own(model, "train_step", "model.fit")
     if model.distribute_strategy.num_replicas_in_sync > 1:
         raise ValueError(
             "This step trains on one device. Use model.fit under a distribution strategy. "
             f"Received: a model made under {type(model.distribute_strategy).__name__}."
         )
+
+
+def check_can_measure(model: keras.Model) -> None:
+    """Refuses a model that is not compiled or measures itself in its own way."""
+    check_is_compiled(model)
+    _check_step_is_keras_own(model, "test_step", "model.evaluate")
 
 
 def check_is_compiled(model: keras.Model) -> None:
@@ -31,12 +39,26 @@ def check_is_compiled(model: keras.Model) -> None:
         raise ValueError(
             f"`model` must be compiled: call model.compile(optimizer=..., loss=...) first. Received: {model.name!r}."
         )
+    if not any(metric.name == "loss" for metric in model.metrics):
+        raise ValueError(
+            "`model.metrics` must hold the metric of the loss: let a property of your own add to super().metrics, or "
+            f"use model.fit. Received: {[metric.name for metric in model.metrics]}."
+        )
 
 
-def check_count(name: str, value: Any) -> None:
+def _check_step_is_keras_own(model: keras.Model, step: str, instead: str) -> None:
+    if getattr(type(model), step) is not getattr(keras.Model, step):
+        raise ValueError(
+            f"`model` has a {step} of its own, which is not called here: use {instead}. "
+            f"Received: {type(model).__name__}."
+        )
+
+
+def check_count(name: str, value: Any) -> int:
     """Refuses what is no positive integer."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
+    return int(value)
 
 
 def count_batches(name: str, data: Any, model: keras.Model) -> int | None:
@@ -46,16 +68,16 @@ def count_batches(name: str, data: Any, model: keras.Model) -> int | None:
             f"`{name}` must be a tf.data.Dataset of batches (x, y). For arrays use "
             f"tf.data.Dataset.from_tensor_slices((x, y)).batch(32). Received: {type(data).__name__}."
         )
-    spec = data.element_spec
-    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
-        raise ValueError(f"`{name}` must give (x, y) or (x, y, sample_weight). Received: elements {spec}.")
-    given = keras.tree.flatten(spec[0])[0].shape
-    expected = model.inputs[0].shape if model.built and getattr(model, "inputs", None) else None
-    if expected is not None and given.rank == len(expected) - 1:
-        raise ValueError(
-            f"`{name}` must give batches of shape {tuple(expected)}: call .batch(32) on it. "
-            f"Received: single examples of shape {tuple(given)}."
-        )
+    x = keras.utils.unpack_x_y_sample_weight(data.element_spec)[0]
+    inputs = getattr(model, "inputs", None) or []
+    # With several inputs the order may differ, and a last axis of one is Keras' to add.
+    if isinstance(x, tf.TensorSpec) and len(inputs) == 1 and inputs[0].shape[-1] != 1:
+        expected = tuple(inputs[0].shape)
+        if x.shape.rank == len(expected) - 1:
+            raise ValueError(
+                f"`{name}` must give batches of shape {expected}: call .batch(32) on it. "
+                f"Received: single examples of shape {tuple(x.shape)}."
+            )
     count = int(data.cardinality())
     if count == tf.data.INFINITE_CARDINALITY:
         raise ValueError(f"`{name}` must end: leave .repeat() out, or add .take(steps). Received: an endless data set.")

@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from kerasdl.training.batch_hooks import TEST_HOOKS, TRAIN_HOOKS, any_needs_batches
 from kerasdl.training.building import build_for
-from kerasdl.training.checks import check_can_train, check_count, count_batches
+from kerasdl.training.checks import check_can_measure, check_can_train, check_count, count_batches
 from kerasdl.training.keras_internals import first_epoch
 from kerasdl.training.many_steps import ManySteps
-from kerasdl.training.steps import Attack, Logs, make_measurement, make_update
+from kerasdl.training.maths import Attack, Logs, make_measurement, make_update
 
 
 def fit(
@@ -21,7 +21,7 @@ def fit(
     *,
     epochs: int,
     validation_data: tf.data.Dataset | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    callbacks: Sequence[keras.callbacks.Callback] | keras.callbacks.Callback | None = (),
     clip_norm: float | None = None,
     attack: Attack | None = None,
     steps_per_call: int | None = None,
@@ -34,7 +34,7 @@ def fit(
 
     Args:
         model: A compiled model.
-        data: Batches `(x, y)` or `(x, y, sample_weight)`; once through is one epoch.
+        data: Batches `x`, `(x, y)` or `(x, y, sample_weight)`; once through is one epoch.
         epochs: How many times to go through `data`.
         validation_data: Batches to measure on after each epoch.
         callbacks: Any Keras callbacks.
@@ -48,8 +48,8 @@ def fit(
         The history: what each epoch measured, a list per metric.
 
     Raises:
-        FloatingPointError: Where the loss of a step is not finite. The trainable weights are those before
-            that step.
+        FloatingPointError: Where the loss of a step is not finite; that step does not touch the trainable weights.
+            (XLA knows no checks: with `jit_compile` the step is known to within a call, and its weights are lost.)
 
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
@@ -59,32 +59,38 @@ def fit(
         >>> len(history.history["loss"])
         3
     """
-    check_count("epochs", epochs)
+    epochs = check_count("epochs", epochs)
     if steps_per_call is not None:
-        check_count("steps_per_call", steps_per_call)
+        steps_per_call = check_count("steps_per_call", steps_per_call)
     check_can_train(model)
-    batches = count_batches("data", data, model)
-    validation_batches = None if validation_data is None else count_batches("validation_data", validation_data, model)
-    build_for(model, data.element_spec)
-
-    callbacks = list(callbacks)
+    batches, validation_batches = count_batches("data", data, model), None
+    if validation_data is not None:
+        check_can_measure(model)
+        validation_batches = count_batches("validation_data", validation_data, model)
+    callbacks = keras.tree.flatten(callbacks or ())
     # Whoever passes TerminateOnNaN wants a quiet end instead of an error.
     check_loss = not any(isinstance(callback, keras.callbacks.TerminateOnNaN) for callback in callbacks)
     update = make_update(model, clip_norm=clip_norm, attack=attack, check_loss=check_loss)
-    gradient_norm = None if clip_norm is None else keras.metrics.Mean(name="gradient_norm")
+    build_for(model, data.element_spec)
+    mean_norm = keras.metrics.Mean(name="gradient_norm")
 
-    def train_on(x: Any, y: Any, sample_weight: Any) -> Any:
-        loss, norm = update(x, y, sample_weight)
-        if gradient_norm is not None:
-            gradient_norm.update_state(norm)
-        return loss
+    def train_on(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Logs]:
+        loss, logs = update(x, y, sample_weight)
+        if clip_norm is not None:
+            mean_norm.update_state(logs["gradient_norm"])
+            logs["gradient_norm"] = mean_norm.result()
+        return loss, logs
 
     def train_logs() -> Logs:
-        norm = {} if gradient_norm is None else {gradient_norm.name: gradient_norm.result()}
+        norm = {} if clip_norm is None else {"gradient_norm": mean_norm.result()}
         return {**model.get_metrics_result(), **norm}
 
+    # Logs that a model makes up by itself are known only from the step.
+    has_own_logs = type(model).compute_metrics is not keras.Model.compute_metrics
+
     def calls_for(hooks: tuple[str, ...]) -> int | None:
-        return 1 if steps_per_call is None and any_needs_batches(callbacks, hooks) else steps_per_call
+        single = has_own_logs or (steps_per_call is None and any_needs_batches(callbacks, hooks))
+        return 1 if single else steps_per_call
 
     training = ManySteps(model, train_on, train_logs, calls_for(TRAIN_HOOKS), check_loss=check_loss)
     validation = ManySteps(
@@ -105,8 +111,7 @@ def fit(
     logs: Logs = {}
     for epoch in range(first_epoch(model), epochs):
         model.reset_metrics()
-        if gradient_norm is not None:
-            gradient_norm.reset_state()
+        mean_norm.reset_state()
         hooks.on_epoch_begin(epoch)
         logs = training.run(
             data,

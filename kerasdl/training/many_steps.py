@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.training.steps import LOSS_IS_NOT_FINITE, Logs, compiled
+from kerasdl.training.maths import LOSS_IS_NOT_FINITE, Logs
+from kerasdl.training.steps import compiled, not_finite
 
 # One call should last about this long: long enough that starting it costs nothing, short enough for a lively progress
 # bar and for Ctrl-C.
@@ -20,8 +21,8 @@ class ManySteps:
 
     Args:
         model: The model, which says how to compile.
-        step: What to do with a batch `(x, y, sample_weight)`; returns its loss.
-        read_logs: Gives the logs after a call.
+        step: What to do with a batch `(x, y, sample_weight)`; returns its loss and the logs.
+        read_logs: Gives the logs after many steps.
         steps_per_call: Steps in one call; None finds a number that keeps a call at about a quarter of a second.
         check_loss: Whether a loss that is not finite is an error.
     """
@@ -29,7 +30,7 @@ class ManySteps:
     def __init__(
         self,
         model: keras.Model,
-        step: Callable[..., Any],
+        step: Callable[[Any, Any, Any], tuple[Any, Logs]],
         read_logs: Callable[[], Logs],
         steps_per_call: int | None,
         *,
@@ -46,17 +47,19 @@ class ManySteps:
         # The loop itself is not for XLA, for its body takes the batches from an iterator; the step is.
         step = compiled(model, step) if model.jit_compile else step
 
-        def take_step(iterator: Any) -> None:
+        def take_step(iterator: Any) -> Logs:
             batch = iterator.get_next()
-            with tf.control_dependencies(keras.tree.flatten(batch)):  # At the end of the data nothing may be drawn.
-                loss = step(*keras.utils.unpack_x_y_sample_weight(batch))
+            # At the end of the data nothing may be computed and no random number drawn.
+            tensors = [part for part in tf.nest.flatten(batch, expand_composites=True) if part is not None]
+            with tf.control_dependencies(tensors):
+                loss, logs = step(*keras.utils.unpack_x_y_sample_weight(batch))
             with tf.control_dependencies([loss]):  # A step that failed is not counted.
                 self._done.assign_add(1)
+            return logs
 
         def call(iterator: Any, steps: Any) -> Logs:
             if steps_per_call == 1:
-                take_step(iterator)  # A loop over one step would cost a fifth of a small network's step.
-                return read_logs()
+                return take_step(iterator)  # A loop over one step would cost a fifth of a small network's step.
 
             def body(index: Any) -> list[Any]:
                 take_step(iterator)
@@ -65,7 +68,8 @@ class ManySteps:
             tf.while_loop(lambda index: index < steps, body, [tf.constant(0)], parallel_iterations=1)
             return read_logs()
 
-        self._call = call if model.run_eagerly else tf.function(call, reduce_retracing=True, autograph=False)
+        self._run_eagerly = model.run_eagerly
+        self._call = call if model.run_eagerly else tf.function(call, autograph=False)
 
     def run(
         self,
@@ -88,6 +92,8 @@ class ManySteps:
             stop: Asked after each call whether to stop there.
         """
         iterator = iter(data)
+        if not self._is_traced:
+            self._trace(iterator)
         self._done.assign(0)
         logs: Logs = {}
         done, at_end = 0, False
@@ -106,28 +112,25 @@ class ManySteps:
             except tf.errors.InvalidArgumentError as error:
                 if LOSS_IS_NOT_FINITE not in str(error):
                     raise
-                unharmed = " The trainable weights are those before that step."
-                raise _not_finite(f"at step {int(self._done) + 1} {where}.{unharmed}") from None
+                step = int(self._done) + 1
+                raise not_finite(f"at step {step} {where}, which did not touch the trainable weights.") from None
             if self._must_look_at_loss and not np.isfinite(logs["loss"]):
-                raise _not_finite(f"at or before step {done} {where}.")
+                raise not_finite(f"at or before step {done} {where}.")
             on_end(done - 1, logs)
             if stop():
                 break
             self._adapt(time.perf_counter() - begin)
         return logs
 
+    def _trace(self, iterator: Any) -> None:
+        # Once and by hand, or TensorFlow, which counts calls, takes many short trainings for one that traces too often.
+        if not self._run_eagerly:
+            self._call = self._call.get_concrete_function(iterator, tf.TensorSpec((), tf.int32))
+        self._is_traced = True
+
     def _adapt(self, seconds: float) -> None:
-        # The first call also traces the graph, which says nothing about the next.
-        if self._adapts and self._is_traced:
+        if self._adapts:
             if seconds < _SECONDS_PER_CALL:
                 self._steps_per_call *= 2
             elif seconds > 4 * _SECONDS_PER_CALL:
                 self._steps_per_call = max(1, self._steps_per_call // 2)
-        self._is_traced = True
-
-
-def _not_finite(what_is_known: str) -> FloatingPointError:
-    return FloatingPointError(
-        f"The loss must stay finite. It became NaN or infinite {what_is_known} "
-        "Try a smaller learning rate or clip_norm=1.0, and look for NaN in the data."
-    )

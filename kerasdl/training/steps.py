@@ -8,13 +8,8 @@ import keras
 import tensorflow as tf
 
 from kerasdl.training.building import build_for
-from kerasdl.training.checks import check_can_train, check_is_compiled
-
-Attack = Callable[[keras.Model, Any, Any], Any]
-Logs = dict[str, Any]
-
-# How the check of the loss is recognised among TensorFlow's errors.
-LOSS_IS_NOT_FINITE = "The loss of this step is not finite"
+from kerasdl.training.checks import check_can_measure
+from kerasdl.training.maths import LOSS_IS_NOT_FINITE, Attack, Logs, make_measurement, make_update
 
 
 def make_train_step(
@@ -24,7 +19,8 @@ def make_train_step(
 
     The step does what `model.fit` does with a batch: the model's loss or losses with their weights and the
     regularisation, its optimizer (with loss scaling under `mixed_float16`) and its metrics. The logs are the metrics'
-    running values and, with `clip_norm`, the `gradient_norm` of this batch before clipping.
+    running values and, with `clip_norm`, the `gradient_norm` of this batch before clipping. A loss that is not finite
+    raises a `FloatingPointError` before the weights are touched; under XLA, which knows no checks, it is only logged.
 
     Args:
         model: A compiled model.
@@ -42,13 +38,7 @@ def make_train_step(
     Reference:
         [Pascanu et al., 2013](https://arxiv.org/abs/1211.5063), section 3.2, for clipping by the global norm
     """
-    update = make_update(model, clip_norm=clip_norm, attack=attack)
-
-    def train_step(x: Any, y: Any = None, sample_weight: Any = None) -> Logs:
-        _, norm = update(x, y, sample_weight)
-        return {**model.get_metrics_result(), **({} if norm is None else {"gradient_norm": norm})}
-
-    return _built_at_first_call(model, compiled(model, train_step))
+    return _step_on_arrays(model, make_update(model, clip_norm=clip_norm, attack=attack))
 
 
 def make_eval_step(model: keras.Model) -> Callable[..., Logs]:
@@ -65,64 +55,8 @@ def make_eval_step(model: keras.Model) -> Callable[..., Logs]:
         >>> float(make_eval_step(model)(keras.ops.ones((4, 2)), keras.ops.ones((4, 1)))["loss"])
         1.0
     """
-    measure = make_measurement(model)
-
-    def eval_step(x: Any, y: Any = None, sample_weight: Any = None) -> Logs:
-        measure(x, y, sample_weight)
-        return model.get_metrics_result()
-
-    return _built_at_first_call(model, compiled(model, eval_step))
-
-
-def make_update(
-    model: keras.Model,
-    *,
-    clip_norm: float | None = None,
-    attack: Attack | None = None,
-    check_loss: bool = True,
-) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
-    """The step's maths, not yet compiled: trains on one batch, returns the loss and the gradients' norm or None."""
-    check_can_train(model)
-    if clip_norm is not None and not clip_norm > 0:
-        raise ValueError(f"`clip_norm` must be positive, or None for no clipping. Received: clip_norm={clip_norm!r}.")
-    if attack is not None and not callable(attack):
-        raise TypeError(f"`attack` must be a callable attack(model, x, y) that returns inputs. Received: {attack!r}.")
-    optimizer = model.optimizer
-
-    def update(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
-        if attack is not None:
-            x = keras.tree.map_structure(tf.stop_gradient, attack(model, x, y))
-        with tf.GradientTape() as tape:
-            predictions = model(x, training=True)
-            loss = model.compute_loss(x, y, predictions, sample_weight, training=True)
-            scaled_loss = optimizer.scale_loss(loss)
-        weights = model.trainable_weights
-        gradients = tape.gradient(scaled_loss, weights)
-        if check_loss:
-            loss = tf.debugging.check_numerics(loss, LOSS_IS_NOT_FINITE)
-        # Nothing waits for the check by itself: without this the weights could be spoiled before it raises.
-        with tf.control_dependencies([loss]):
-            norm = None
-            if clip_norm is not None:
-                gradients, norm = _clip(gradients, clip_norm, scale=optimizer.scale_loss(tf.ones(())))
-            optimizer.apply_gradients(zip(gradients, weights, strict=True))
-            _record(model, x, y, predictions, sample_weight, loss)
-        return loss, norm
-
-    return update
-
-
-def make_measurement(model: keras.Model) -> Callable[[Any, Any, Any], Any]:
-    """The evaluation's maths, not yet compiled: adds one batch to the model's metrics, returns its loss."""
-    check_is_compiled(model)
-
-    def measure(x: Any, y: Any, sample_weight: Any) -> Any:
-        predictions = model(x, training=False)
-        loss = model.compute_loss(x, y, predictions, sample_weight, training=False)
-        _record(model, x, y, predictions, sample_weight, loss)
-        return loss
-
-    return measure
+    check_can_measure(model)
+    return _step_on_arrays(model, make_measurement(model))
 
 
 def compiled(model: keras.Model, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -132,33 +66,32 @@ def compiled(model: keras.Model, function: Callable[..., Any]) -> Callable[..., 
     return tf.function(function, reduce_retracing=True, autograph=False, jit_compile=bool(model.jit_compile))
 
 
-def _built_at_first_call(model: keras.Model, step: Callable[..., Logs]) -> Callable[..., Logs]:
+def not_finite(what_is_known: str) -> FloatingPointError:
+    """The error for a loss that is NaN or infinite."""
+    return FloatingPointError(
+        f"The loss must stay finite. It became NaN or infinite {what_is_known} "
+        "Try a smaller learning rate or clip_norm=1.0, and look for NaN in the data."
+    )
+
+
+def _step_on_arrays(model: keras.Model, maths: Callable[[Any, Any, Any], tuple[Any, Logs]]) -> Callable[..., Logs]:
+    run = compiled(model, lambda x, y, sample_weight: maths(x, y, sample_weight)[1])
     is_built = False
 
-    @functools.wraps(step)
-    def step_on_arrays(x: Any, y: Any = None, sample_weight: Any = None) -> Logs:
+    @functools.wraps(maths)
+    def step(x: Any, y: Any = None, sample_weight: Any = None) -> Logs:
         nonlocal is_built
-        batch = [
-            None if part is None else keras.tree.map_structure(tf.convert_to_tensor, part)
-            for part in (x, y, sample_weight)
-        ]
+        batch = keras.tree.map_structure(
+            lambda part: None if part is None else tf.convert_to_tensor(part), (x, y, sample_weight)
+        )
         if not is_built:
-            build_for(model, tuple(batch))
+            build_for(model, batch)
             is_built = True
-        return step(*batch)
+        try:
+            return run(*batch)
+        except tf.errors.InvalidArgumentError as error:
+            if LOSS_IS_NOT_FINITE not in str(error):
+                raise
+            raise not_finite("in this step, which did not touch the trainable weights.") from None
 
-    return step_on_arrays
-
-
-def _clip(gradients: list[Any], clip_norm: float, scale: Any) -> tuple[list[Any], Any]:
-    """Clips the gradients of a loss times `scale`, which the optimizer undoes later, and gives their norm."""
-    scaled_norm = tf.linalg.global_norm(gradients)
-    clipped, _ = tf.clip_by_global_norm(gradients, clip_norm * scale, use_norm=scaled_norm)
-    return clipped, scaled_norm / scale
-
-
-def _record(model: keras.Model, x: Any, y: Any, predictions: Any, sample_weight: Any, loss: Any) -> None:
-    """Updates the loss' running mean, weighted by the batch's size as in Keras, and the model's metrics."""
-    tracker = next(metric for metric in model.metrics if metric.name == "loss")
-    tracker.update_state(loss, sample_weight=tf.shape(keras.tree.flatten(x)[0])[0])
-    model.compute_metrics(x, y, predictions, sample_weight)
+    return step

@@ -60,11 +60,14 @@ def find_convolution(model: keras.Model, layer: str | None = None) -> Any:
         >>> find_convolution(model).name
         'c1'
     """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`model` must be a keras.Model. Received: {type(model).__name__}.")
     layers = list(_layers(model))
     convolutions = [each for each in layers if _is_convolution(each)]
     if not convolutions:
         raise ValueError(
-            f"Expected a model with a two-dimensional convolution. Received: model {model.name!r} without one."
+            "Expected a model with a two-dimensional convolution among its layers or those of a nested model (layers "
+            f"inside other layers are not looked into). Received: model {model.name!r} without one."
         )
     if layer is None:
         return convolutions[0]

@@ -77,6 +77,24 @@ def test_wrong_arguments_are_explained(builder, arguments, text):
     assert str(error.value) == text
 
 
+@each_builder
+def test_takes_the_integers_of_numpy_and_the_shapes_of_tensorflow(builder):
+    shape = builder().input_shape[1:]
+    model = builder(input_shape=tf.TensorShape(shape), classes=np.int64(7))
+    assert model.output_shape == (None, 7)
+    assert keras.Model.from_config(model.get_config()).count_params() == model.count_params()
+
+
+@each_builder
+def test_channels_must_come_last(builder):
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(ValueError, match=r'call keras.config.set_image_data_format\("channels_last"\) first'):
+            builder()
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
 def test_saved_networks_open_in_a_fresh_process_after_import_kerasdl(tmp_path):
     expected = {}
     for builder in BUILDERS:

@@ -127,9 +127,19 @@ def test_a_smaller_image_is_framed_with_background(builder):
 @pytest.mark.parametrize("builder", [lenet5, lenet5_modern])
 @pytest.mark.parametrize(("shape", "classes"), [((48, 40, 3), 7), ((20, 33, 2), 12)])
 def test_takes_other_sizes_channels_and_classes(builder, shape, classes):
-    outputs = builder(input_shape=shape, classes=classes)(np.random.default_rng(0).random((2, *shape), dtype="float32"))
-    np.testing.assert_allclose(np.sum(outputs, axis=-1), 1, rtol=1e-5)
+    model = builder(input_shape=shape, classes=classes)
+    # Two convolutions of 5x5 and two halvings of at least 32 by 32.
+    height, width = (((max(side, 32) - 4) // 2 - 4) // 2 for side in shape[:2])
+    c1, f6 = 25 * shape[2] * 6 + 6, 120 * 84 + 84
+    if builder is lenet5:
+        positions = (height - 4) * (width - 4)
+        expected = c1 + 12 + 1516 + 32 + 48120 + (120 * positions) * 84 + 84 + 84 * classes
+    else:
+        expected = c1 + 2416 + height * width * 16 * 120 + 120 + f6 + 84 * classes + classes
+    assert model.count_params() == expected
+    outputs = model(np.random.default_rng(0).random((2, *shape), dtype="float32"))
     assert outputs.shape == (2, classes)
+    assert np.all(np.isfinite(outputs))
 
 
 def test_the_loss_reaches_a_network_whose_answer_is_far_off():

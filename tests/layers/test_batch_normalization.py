@@ -99,6 +99,32 @@ def test_statistics_stay_in_float32_under_mixed_precision(dtype):
     np.testing.assert_allclose(fused.moving_variance, stock.moving_variance, rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["int32", "float64", "float16"])
+def test_inputs_of_another_type_give_what_the_stock_layer_gives(dtype):
+    fused, stock = pair((8, 6, 5, 4), autocast=False)
+    inputs = tf.constant(images(8, 6, 5, 4).astype(dtype))
+    ours, theirs = fused(inputs, training=True), stock(inputs, training=True)
+    assert ours.dtype == theirs.dtype
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_second_derivatives_equal_those_of_the_stock_layer(training):
+    # As a gradient penalty takes them.
+    fused, stock = pair((4, 3, 3, 2))
+    inputs = tf.constant(images(4, 3, 3, 2))
+    second = []
+    for layer in (fused, stock):
+        with tf.GradientTape() as outer:
+            outer.watch(inputs)
+            with tf.GradientTape() as inner:
+                inner.watch(inputs)
+                loss = tf.reduce_sum(layer(inputs, training=training) ** 3)
+            penalty = tf.reduce_sum(inner.gradient(loss, inputs) ** 2)
+        second.append(outer.gradient(penalty, inputs))
+    np.testing.assert_allclose(*second, rtol=1e-3, atol=1e-3 * np.abs(second[1]).max())
+
+
 def test_takes_the_weights_of_a_network_with_the_stock_layer():
     def network(layer_class):
         inputs = keras.Input((6, 5, 4))

@@ -92,6 +92,15 @@ def test_euclidean_rbf():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
+        (lambda: TrainablePooling(True), "`pool_size` must be a positive integer. Received: pool_size=True."),
+        (
+            lambda: SparselyConnectedConv2D(TABLE, (3, 3)),
+            "`kernel_size` must be a positive integer. Received: kernel_size=(3, 3).",
+        ),
+        (
+            lambda: SparselyConnectedConv2D(TABLE, 3, strides=0),
+            "`strides` must be a positive integer. Received: strides=0.",
+        ),
         (lambda: TrainablePooling(0), "`pool_size` must be a positive integer. Received: pool_size=0."),
         (
             lambda: TrainablePooling()(np.zeros((2, 3), "float32")),

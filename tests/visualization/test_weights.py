@@ -85,7 +85,10 @@ def test_a_name_that_is_not_there_and_a_layer_that_is_no_convolution():
 
 
 def test_a_model_without_convolutions():
-    text = "Expected a model with a two-dimensional convolution. Received: model 'small' without one."
+    text = (
+        "Expected a model with a two-dimensional convolution among its layers or those of a nested model (layers "
+        "inside other layers are not looked into). Received: model 'small' without one."
+    )
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         filters(_model(keras.layers.Flatten()))
 
