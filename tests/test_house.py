@@ -163,6 +163,10 @@ def public_objects():
         for part, module in parts.items()
         for name in getattr(module, "__all__", ())
         if part != "kerasdl"
+    ] + [
+        pytest.param("plots", function, id=f"plots.{name}")
+        for name, function in vars(kerasdl.visualization.plots).items()
+        if inspect.isfunction(function) and function.__module__.startswith("kerasdl") and not name.startswith("_")
     ]
 
 

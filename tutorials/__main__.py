@@ -1,11 +1,12 @@
 """The course's command line: lists the lessons, runs many of them, writes one as a notebook."""
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import rich.markup
 import rich.progress
 import typer
+import typer.core
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -14,7 +15,19 @@ from . import catalogue, export, many
 from .lesson import number
 
 console = Console()
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+class Commands(typer.core.TyperGroup):
+    """The commands; who types a lesson's name in their place is told how a lesson is run."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Finds the command that the first word names."""
+        if args[0] not in self.commands and args[0] in [lesson.name for lesson in catalogue.lessons()]:
+            ctx.fail(f"{args[0]!r} is a lesson: run it by `python -m {__package__}.{args[0]}`.")
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.callback(invoke_without_command=True)

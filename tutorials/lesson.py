@@ -22,7 +22,7 @@ P = ParamSpec("P")
 
 
 def lesson(main: Callable[P, dict[str, float]]) -> Callable[P, dict[str, float]]:
-    """Decorates a lesson's `main`: checks its arguments, clears `out` of an earlier run, and writes `out/metrics.json`.
+    """Decorates a lesson's `main`: checks its arguments, writes `out/metrics.json`, removes an earlier run's logs.
 
     The file holds the metrics with all one needs to get them again: arguments, command, versions, seconds.
 
@@ -41,7 +41,7 @@ def lesson(main: Callable[P, dict[str, float]]) -> Callable[P, dict[str, float]]
         if epochs is not None and epochs < 1:
             raise ValueError(f"`epochs` must be at least 1. Received: epochs={epochs}.")
         arguments["out"] = out = Path(arguments["out"])
-        _prepare(out)
+        earlier = _prepare(out, name)
         begin = time.perf_counter()
         metrics = {key: float(value) for key, value in main(*bound.args, **bound.kwargs).items()}
         record = {
@@ -55,19 +55,25 @@ def lesson(main: Callable[P, dict[str, float]]) -> Callable[P, dict[str, float]]
             | {package: importlib.metadata.version(package) for package in ("kerasdl", "keras", "tensorflow", "numpy")},
         }
         (out / "metrics.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        # Not before this run has succeeded: an earlier one may have taken hours.
+        for log in earlier:
+            log.unlink(missing_ok=True)
         return metrics
 
     return run
 
 
-def _prepare(out: Path) -> None:
-    """Makes the folder, and removes an earlier run's curves and metrics, which would pass for those of this one."""
+def _prepare(out: Path, name: str) -> list[Path]:
+    """Makes the folder, and finds the logs of this lesson's earlier run, which would pass for curves of the new one."""
     try:
         (out / "figures").mkdir(parents=True, exist_ok=True)
-        for stale in [out / "metrics.json", *(out / "logs").rglob("events.out.tfevents.*")]:
-            stale.unlink(missing_ok=True)
+        record = out / "metrics.json"
+        is_ours = record.exists() and json.loads(record.read_text(encoding="utf-8")).get("lesson") == name
     except OSError as error:
         raise ValueError(f"`out` must be a folder one may write to. Received: out={out} ({error.strerror}).") from error
+    except ValueError:
+        is_ours = False
+    return list((out / "logs").rglob("events.out.tfevents.*")) if is_ours else []
 
 
 def _options(arguments: dict[str, Any], signature: inspect.Signature) -> str:

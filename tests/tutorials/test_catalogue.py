@@ -91,3 +91,9 @@ def test_the_list_has_every_lesson_and_needs_nothing_heavy():
         assert lesson.question.split()[0] in words
         assert lesson.facts["Takes"].split()[0] in words
     assert "run one: python -m tutorials.NAME" in words
+
+
+def test_a_lesson_in_the_place_of_a_command_is_answered_with_how_to_run_it():
+    result = CliRunner().invoke(app, ["lenet"])
+    assert result.exit_code == 2
+    assert "'lenet' is a lesson: run it by `python -m kerasdl.tutorials.lenet`." in result.output

@@ -50,16 +50,31 @@ def test_the_metrics_are_written_with_all_one_needs_to_get_them_again(tmp_path):
     assert 0 <= record["seconds"] < 60
 
 
-def test_what_an_earlier_run_left_does_not_mix_with_the_new(tmp_path):
+def test_a_run_that_succeeds_takes_the_place_of_an_earlier_one(tmp_path):
+    main(out=tmp_path)
     (tmp_path / "logs" / "train").mkdir(parents=True)
     curve, checkpoint = tmp_path / "logs/train/events.out.tfevents.1", tmp_path / "logs/train/mine.keras"
-    for path in (curve, checkpoint, tmp_path / "metrics.json"):
+    for path in (curve, checkpoint):
         path.write_text("old")
     with pytest.raises(ValueError, match=r"^a bug$"):
         main(data="bug", out=tmp_path)
+    assert curve.read_text() == "old"
+    assert json.loads((tmp_path / "metrics.json").read_text())["arguments"]["data"] == "sample"
+    main(data="other", out=tmp_path)
     assert not curve.exists()
-    assert not (tmp_path / "metrics.json").exists()
     assert checkpoint.read_text() == "old"
+    assert json.loads((tmp_path / "metrics.json").read_text())["arguments"]["data"] == "other"
+
+
+@pytest.mark.parametrize("record", [None, "{", '{"lesson": "another"}'])
+def test_logs_of_others_are_left_alone(tmp_path, record):
+    if record is not None:
+        (tmp_path / "metrics.json").write_text(record)
+    curve = tmp_path / "logs/events.out.tfevents.1"
+    curve.parent.mkdir()
+    curve.write_text("somebody's")
+    main(out=tmp_path)
+    assert curve.read_text() == "somebody's"
 
 
 def test_the_command_line_shows_options_and_their_help(monkeypatch, capsys):
