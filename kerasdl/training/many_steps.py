@@ -49,9 +49,11 @@ class ManySteps:
 
         def take_step(iterator: Any) -> Logs:
             batch = iterator.get_next()
-            # At the end of the data nothing may be computed and no random number drawn.
-            tensors = [part for part in tf.nest.flatten(batch, expand_composites=True) if part is not None]
-            with tf.control_dependencies(tensors):
+            waits_for = []
+            if self._may_end_early:
+                # Where the data end, nothing may be computed and no random number drawn.
+                waits_for = [part for part in tf.nest.flatten(batch, expand_composites=True) if part is not None]
+            with tf.control_dependencies(waits_for):
                 loss, logs = step(*keras.utils.unpack_x_y_sample_weight(batch))
             with tf.control_dependencies([loss]):  # A step that failed is not counted.
                 self._done.assign_add(1)
@@ -93,6 +95,7 @@ class ManySteps:
         """
         iterator = iter(data)
         if not self._is_traced:
+            self._may_end_early = batches is None
             self._trace(iterator)
         self._done.assign(0)
         logs: Logs = {}
