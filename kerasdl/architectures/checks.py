@@ -9,7 +9,7 @@ import keras
 
 def check_classes(classes: Any) -> int:
     """Refuses a number of classes that no softmax can tell apart; gives it as a Python integer."""
-    if isinstance(classes, bool) or not isinstance(classes, Integral) or classes < 1:
+    if isinstance(classes, bool) or not isinstance(classes, Integral) or int(classes) < 1:
         raise ValueError(f"`classes` must be an integer of at least 2. Received: classes={classes!r}.")
     if classes == 1:
         raise ValueError(
@@ -28,7 +28,7 @@ def check_image_shape(input_shape: Any) -> tuple[int, int, int]:
             f"Received: image_data_format={keras.config.image_data_format()!r}."
         )
     sides = tuple(input_shape) if isinstance(input_shape, Iterable) else ()
-    if len(sides) != 3 or not all(isinstance(side, Integral) and side > 0 for side in sides):
+    if len(sides) != 3 or not all(isinstance(side, Integral) and int(side) > 0 for side in sides):
         raise ValueError(
             "`input_shape` must be the height, width and channels of one image, three positive integers such as "
             f"(32, 32, 3). Received: input_shape={input_shape!r}."

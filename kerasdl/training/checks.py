@@ -56,7 +56,7 @@ def _check_step_is_keras_own(model: keras.Model, step: str, instead: str) -> Non
 
 def check_count(name: str, value: Any) -> int:
     """Refuses what is no positive integer."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
     return int(value)
 

@@ -71,7 +71,7 @@ class ManySteps:
             return read_logs()
 
         self._run_eagerly = model.run_eagerly
-        self._call = call if model.run_eagerly else tf.function(call, autograph=False)
+        self._call: Any = call if model.run_eagerly else tf.function(call, autograph=False)
 
     def run(
         self,
