@@ -25,7 +25,7 @@ def check_augment(augment: Augment | None) -> None:
     """Refuses what is no augmentation at all, before any data are looked for."""
     if isinstance(augment, str):
         _split_name(augment)
-    elif augment is not None and not callable(augment):
+    elif augment is not None and (not callable(augment) or isinstance(augment, type)):
         raise TypeError(
             "`augment` must be a name, a keras layer or a callable on images. "
             f"Received: augment={augment!r} of type {type(augment).__name__}."

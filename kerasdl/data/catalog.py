@@ -78,7 +78,7 @@ def _open_drawn(name: str, size: int | None, data_dir: Path) -> tfds.core.Datase
             with filelock.FileLock(folder.parent / "lock"):
                 if not integrity.is_built(folder):
                     sides = f"{config.size}x{config.size}"
-                    print(f"Drawing {name} ({sides}) once, about half a minute, into {folder}.", file=sys.stderr)
+                    print(f"Drawing {name} ({sides}) once into {folder}.", file=sys.stderr)
                     integrity.build(functools.partial(make, config=config), folder)
     except OSError as error:
         raise OSError(

@@ -1,6 +1,7 @@
 """One's own images, a folder for each class, as a TFDS data set."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,7 +20,9 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _image_files(folder: Path) -> list[Path]:
     return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in _ENDINGS and not path.name.startswith(".")
+        path
+        for path in folder.iterdir()
+        if path.is_file() and path.suffix.lower() in _ENDINGS and not path.name.startswith(".")
     )
 
 
@@ -45,8 +48,20 @@ def find_images(folder: Path) -> dict[str, dict[str, list[Path]]]:
     below = {path: _subfolders(path) for path in _subfolders(folder)}
     if any(below.values()) and not any(_image_files(path) for path in below):
         splits = {path.name: (path, classes) for path, classes in below.items()}
+        for name in splits:
+            # What TFDS cannot tell from its own words.
+            if name == "all" or not re.fullmatch(r"\w+", name):
+                raise ValueError(
+                    'A split\'s folder must have a name of letters, digits and "_" that is not "all". '
+                    f"Received: {folder / name}."
+                )
     else:
         splits = {"train": (folder, list(below))}
+        for path, inner in below.items():
+            if _image_files(path) and any(_image_files(sub) for sub in inner):
+                raise ValueError(
+                    f"A folder must hold images or folders of images, not both. {_LAYOUT} Received: {path}."
+                )
     found: dict[str, dict[str, list[Path]]] = {}
     for split, (parent, classes) in splits.items():
         if not classes:

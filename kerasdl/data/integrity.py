@@ -68,8 +68,10 @@ def verify(folder: Path, remedy: str) -> None:
     if folder in _intact:
         return
     try:
-        checksums = json.loads((folder / CHECKSUMS).read_text())
-    except (OSError, ValueError):
+        checksums = dict(json.loads((folder / CHECKSUMS).read_text()))
+        if any(".tfrecord" in path.name and path.name not in checksums for path in folder.iterdir()):
+            raise ValueError("Some data have no checksum.")
+    except (OSError, ValueError, TypeError):
         raise OSError(f"The list of checksums {folder / CHECKSUMS} cannot be read. {remedy}") from None
     for name, expected in checksums.items():
         path = folder / name

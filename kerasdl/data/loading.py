@@ -73,7 +73,7 @@ def _load_builder(
         for key in pictures:
             if None in features[key].shape[-3:-1]:
                 raise ValueError(
-                    f"The images of {name!r} differ in size and cannot be batched as they are: "
+                    f"The images of {name!r} may differ in size and cannot be batched as they are: "
                     "give `image_size`, or batch_size=None."
                 )
     if augment is not None and fields is not None:
@@ -115,7 +115,8 @@ def load(
         name: The data set.
         split: What to read: `"train"`, `"train[:80%]"`, `"train[1000:2000]"`, `"train+test"`.
         batch_size: Examples in a batch, or None for single ones. In a batch shorter texts and clips are padded, strings
-            with `""` and everything else with 0.
+            with `""` and everything else with 0. A padded label is no data, though 0 is a class too: mask where
+            `words != ""`, or where a frame is not all 0, or the loss and the metrics count it.
         image_size: One side or (height, width) in pixels. Drawn data sets are drawn in this size, others resized.
         shuffle: Whether the examples come in another order in every epoch.
         seed: Where the chance of `shuffle` and `augment` starts: the same seed gives the same batches, after the same
@@ -134,6 +135,7 @@ def load(
         >>> train = kerasdl.data.load("fashion_sample", batch_size=64, shuffle=True, augment="flip_crop")
         >>> parts = kerasdl.data.load("shapes/one", fields=("image", "mask"), batch_size=64)
     """
+    catalog.check_name(name, data_dir)
     checks.check_batch_size(batch_size)
     checks.check_seed(seed)
     augmentation.check_augment(augment)
@@ -175,7 +177,7 @@ def from_folder(
         path: The folder.
         split: What to read, as in `load`.
         batch_size: Images in a batch, or None for single ones.
-        image_size: One side or (height, width) in pixels; needed for batches unless all images have one size.
+        image_size: One side or (height, width) in pixels; needed for batches.
         shuffle: Whether the images come in another order in every epoch.
         seed: Where the chance of `shuffle` and `augment` starts.
         augment: Random changes to the images, as in `load`.

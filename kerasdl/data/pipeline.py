@@ -1,6 +1,7 @@
 """From a TFDS builder to the batches that a network trains on."""
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -130,5 +131,12 @@ def make_dataset(
         dataset = dataset.map(change)
     if size <= min(_LARGEST_CACHE, _LARGEST_FILLED_CACHE):
         # Last, when nothing can be refused any more.
-        cached.reduce(np.int64(0), lambda seen, _: seen + 1)
+        try:
+            cached.reduce(np.int64(0), lambda seen, _: seen + 1)
+        except tf.errors.InvalidArgumentError as error:
+            # Our own reader of images says what is wrong, in the middle of what TensorFlow makes of it.
+            told = re.search(r"The image .* cannot be read: .*", str(error))
+            if told is None:
+                raise
+            raise ValueError(told[0]) from None
     return dataset.prefetch(tf.data.AUTOTUNE)

@@ -129,7 +129,7 @@ def test_photographs_stand_upright(tmp_path):
 
 def test_images_of_different_sizes_need_a_size_for_batches(path):
     Image.new("RGB", (5, 9), (0, 0, 7)).save(path / "cat" / "other.png")
-    message = f"The images of '{path}' differ in size and cannot be batched as they are: give `image_size`, or"
+    message = f"The images of '{path}' may differ in size and cannot be batched as they are: give `image_size`, or"
     with pytest.raises(ValueError, match=f"^{re.escape(message)} batch_size=None.$"):
         data.from_folder(path, batch_size=4)
     shapes = {image.shape for image, _ in data.from_folder(path).as_numpy_iterator()}
@@ -173,9 +173,27 @@ def test_a_truncated_image_is_named(tmp_path):
     Image.effect_noise((64, 64), 50).save(tmp_path / "cat" / "cut.png")
     with open(tmp_path / "cat" / "cut.png", "r+b") as file:
         file.truncate(os.path.getsize(tmp_path / "cat" / "cut.png") // 2)
-    with pytest.raises(tf.errors.OpError, match=f"The image {tmp_path}/cat/cut.png cannot be read: "):
+    with pytest.raises(ValueError, match=f"^The image {tmp_path}/cat/cut.png cannot be read: .*Mend it or remove it"):
         list(data.from_folder(tmp_path, image_size=8))
 
 
 def test_a_path_is_told_from_a_name(path):
     assert data.info(pathlib.Path(path)).name == str(path)
+
+
+def test_a_picture_among_the_class_folders_does_not_hide_them(tmp_path):
+    for place in ("train/cat/1.png", "train/dog/1.png", "train/thumb.png"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / place)
+    with pytest.raises(
+        ValueError, match=f"must hold images or folders of images, not both.*Received: {tmp_path}/train"
+    ):
+        data.from_folder(tmp_path)
+
+
+@pytest.mark.parametrize("split", ["all", "tr ain-1"])
+def test_a_split_that_tfds_has_no_word_for_is_refused(tmp_path, split):
+    (tmp_path / split / "cat").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / split / "cat" / "1.png")
+    with pytest.raises(ValueError, match=r'must have a name of letters, digits and "_" that is not "all"'):
+        data.from_folder(tmp_path)

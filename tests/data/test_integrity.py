@@ -89,7 +89,7 @@ def test_a_missing_file_is_told(folder):
         integrity.verify(folder, "Mend it.")
 
 
-@pytest.mark.parametrize("content", [None, "not json"])
+@pytest.mark.parametrize("content", [None, "not json", "{}", "[]", "3"])
 def test_an_unreadable_list_of_checksums_is_told(folder, content):
     path = folder / "checksums.json"
     path.unlink() if content is None else path.write_text(content)

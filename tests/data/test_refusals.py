@@ -2,6 +2,7 @@
 
 import re
 
+import keras
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -76,7 +77,7 @@ def test_empty_splits_are_refused(split):
             "photos",
             {"batch_size": 3},
             ValueError,
-            "The images of 'photos' differ in size and cannot be batched as they are: give `image_size`, or "
+            "The images of 'photos' may differ in size and cannot be batched as they are: give `image_size`, or "
             "batch_size=None.",
         ),
         (
@@ -148,3 +149,10 @@ def test_masks_of_public_sets_are_told_by_their_names(tmp_path):
     (row,) = rows.as_numpy_iterator()
     assert row["segmentation_mask"][..., 0].tolist() == [[1, 2], [3, 1]]
     np.testing.assert_array_equal(row["image"], np.ones((2, 2, 3), "float32"))
+
+
+def test_a_class_in_the_place_of_a_layer_and_a_list_in_the_place_of_a_name():
+    with pytest.raises(TypeError, match="`augment` must be a name, a keras layer or a callable on images"):
+        data.load("fashion_sample", augment=keras.layers.RandomFlip)
+    with pytest.raises(TypeError, match=r"`name` must be a string such as 'fashion_sample'. Received: name=\['a'\]"):
+        data.load(["a"])
