@@ -95,14 +95,13 @@ def open_builder(
     """Opens a data set for reading, drawing or downloading it where it is not there yet.
 
     Args:
-        name: A name of `INSIDE` or of TFDS.
+        name: A name of `INSIDE` or of TFDS, which `check_name` has found good.
         size: The side of the pictures of a drawn data set; others take no notice.
         data_dir: Where drawn and downloaded data sets stand; those that ship inside take no notice.
 
     Returns:
         A builder that has its data.
     """
-    check_name(name, data_dir)
     if name in SHIPPED:
         return _open_shipped(name)
     if name in DRAWN:

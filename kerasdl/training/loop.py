@@ -41,7 +41,7 @@ def fit(
         clip_norm: Largest global norm of the gradients; the history then has the mean `gradient_norm` before clipping.
         attack: A callable `attack(model, x, y)` that returns the inputs to train on instead of `x`.
         steps_per_call: Steps in one compiled call; None finds a number by itself, and takes 1 where a callback looks at
-            single batches.
+            single batches. A model whose `compute_metrics` is its own always gets 1.
         verbose: As in `model.fit`: 0 is silent, 1 a progress bar, 2 a line per epoch.
 
     Returns:
