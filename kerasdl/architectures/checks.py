@@ -19,8 +19,8 @@ def check_classes(classes: Any) -> int:
     return int(classes)
 
 
-def check_image_shape(input_shape: Any) -> tuple[int, int, int]:
-    """Refuses an input shape that is not that of one image with its channels last; gives it as a tuple."""
+def check_image_shape(input_shape: Any, smallest: int = 1) -> tuple[int, int, int]:
+    """Refuses what is not the shape of one image with its channels last, or is too small; gives it as a tuple."""
     if keras.config.image_data_format() != "channels_last":
         raise ValueError(
             "The networks take images with their channels last: call "
@@ -34,4 +34,17 @@ def check_image_shape(input_shape: Any) -> tuple[int, int, int]:
             f"(32, 32, 3). Received: input_shape={input_shape!r}."
         )
     height, width, channels = (int(side) for side in sides)
+    if min(height, width) < smallest:
+        raise ValueError(
+            f"`input_shape` must be at least {smallest}x{smallest} here: of smaller images the network's strides leave "
+            f"nothing. Received: input_shape={(height, width, channels)}."
+        )
     return height, width, channels
+
+
+def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
+    """Refuses what is not one of the choices, and names them."""
+    choices = list(choices)
+    if isinstance(value, bool) or value not in choices:
+        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}. Received: {name}={value!r}.")
+    return value
