@@ -1,0 +1,12 @@
+"""The figures of the course: arrays in, a matplotlib `Figure` out, legible on a lecture slide.
+
+Figures are made as objects, without `pyplot`: nothing global is left behind, and no display is needed.
+"""
+
+from kerasdl.visualization.plots.charts import bars, lines, scatter
+from kerasdl.visualization.plots.curves import training_curves
+from kerasdl.visualization.plots.images import image_grid
+from kerasdl.visualization.plots.matrices import confusion_matrix
+from kerasdl.visualization.plots.style import COLOURS, save
+
+__all__ = ["COLOURS", "bars", "confusion_matrix", "image_grid", "lines", "save", "scatter", "training_curves"]

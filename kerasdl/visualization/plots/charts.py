@@ -1,0 +1,164 @@
+"""Lines, bars and balls: numbers against numbers, and numbers against names."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from kerasdl.visualization.plots.style import COLOURS, STYLE, blank_figure
+
+
+def lines(
+    series: Mapping[str, Any],
+    x: Any = None,
+    *,
+    x_label: str,
+    y_label: str,
+    errors: Mapping[str, Any] | None = None,
+    log_x: bool = False,
+    log_y: bool = False,
+    markers: bool = True,
+    title: str | None = None,
+) -> Figure:
+    """Curves over a common axis, each in its own colour, the first in black.
+
+    Args:
+        series: The values of each curve under its name; up to eight.
+        x: Where the values stand; 1, 2, 3, ... without it. A mapping gives each curve places of its own.
+        x_label: What the horizontal axis is.
+        y_label: What the vertical axis is.
+        errors: Half the height of the band around some curves, under their names.
+        log_x: Whether each step along the axis multiplies.
+        log_y: The same for the vertical axis.
+        markers: Whether each value is a dot; better not, where there are hundreds.
+        title: A title above all.
+    """
+    if not 1 <= len(series) <= len(COLOURS):
+        raise ValueError(f"`series` must hold 1 to {len(COLOURS)} curves. Received: {len(series)}.")
+    with matplotlib.rc_context(STYLE):
+        figure = blank_figure(10.5, 5.5)
+        axes = figure.subplots()
+        for colour, (name, values) in zip(COLOURS, series.items(), strict=False):
+            values = np.asarray(values, dtype="float64")
+            places = x[name] if isinstance(x, Mapping) else x
+            places = np.arange(1, len(values) + 1) if places is None else np.asarray(places)
+            axes.plot(places, values, "o-" if markers else "-", color=colour, linewidth=2.5, label=name)
+            if errors is not None and name in errors:
+                half = np.asarray(errors[name])
+                axes.fill_between(places, values - half, values + half, color=colour, alpha=0.15, linewidth=0)
+        if log_x:
+            axes.set_xscale("log")
+        if log_y:
+            axes.set_yscale("log")
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        axes.grid(alpha=0.3)
+        if len(series) > 1:
+            figure.legend(loc="outside right upper", frameon=False)
+        if title is not None:
+            axes.set_title(title)
+    return figure
+
+
+def bars(
+    groups: Mapping[str, Any],
+    names: Sequence[str],
+    *,
+    y_label: str,
+    errors: Mapping[str, Any] | None = None,
+    written: str | None = "{:.3g}",
+    title: str | None = None,
+) -> Figure:
+    """Bars over names, with the number above each; several groups stand side by side in their own colours.
+
+    Args:
+        groups: One value per name, under what the group is called; up to eight groups.
+        names: What stands below the bars.
+        y_label: What the height is.
+        errors: Half the length of the error bars, as in `groups`.
+        written: How the number above each bar is written; None for no numbers.
+        title: A title above all.
+    """
+    if not 1 <= len(groups) <= len(COLOURS):
+        raise ValueError(f"`groups` must hold 1 to {len(COLOURS)} groups. Received: {len(groups)}.")
+    width = 0.8 / len(groups)
+    with matplotlib.rc_context(STYLE):
+        figure = blank_figure(max(8.0, 3.0 + 0.75 * len(groups) * len(names)), 5.5)
+        axes = figure.subplots()
+        # One group alone is blue: a wall of black bars is no picture.
+        colours = COLOURS if len(groups) > 1 else COLOURS[2:]
+        for index, (colour, (name, values)) in enumerate(zip(colours, groups.items(), strict=False)):
+            places = np.arange(len(names)) + (index - (len(groups) - 1) / 2) * width
+            half = None if errors is None else errors.get(name)
+            drawn = axes.bar(places, values, 0.92 * width, yerr=half, capsize=4, color=colour, label=name)
+            if written is not None:
+                axes.bar_label(drawn, [written.format(float(value)) for value in values], padding=3, fontsize=12)
+        axes.set_xticks(range(len(names)), names)
+        if sum(map(len, names)) > 60:
+            for label in axes.get_xticklabels():
+                label.set(rotation=30, horizontalalignment="right", rotation_mode="anchor")
+        axes.set_ylabel(y_label)
+        axes.margins(y=0.12)
+        axes.grid(alpha=0.3, axis="y")
+        axes.set_axisbelow(True)
+        if len(groups) > 1:
+            figure.legend(loc="outside right upper", frameon=False)
+        if title is not None:
+            axes.set_title(title)
+    return figure
+
+
+def scatter(
+    x: Any,
+    y: Any,
+    names: Sequence[str],
+    *,
+    x_label: str,
+    y_label: str,
+    sizes: Any = None,
+    size_label: str | None = None,
+    log_x: bool = False,
+    title: str | None = None,
+) -> Figure:
+    """One ball per thing, its name beside it; the area of a ball can tell a third number.
+
+    Args:
+        x: Where each stands.
+        y: How high.
+        names: What each is called.
+        x_label: What the horizontal axis is.
+        y_label: What the vertical axis is.
+        sizes: The third number, drawn as the ball's area.
+        size_label: What the third number is, for the note in the corner.
+        log_x: Whether each step along the axis multiplies.
+        title: A title above all.
+    """
+    x, y = np.asarray(x, dtype="float64"), np.asarray(y, dtype="float64")
+    if not len(x) == len(y) == len(names):
+        raise ValueError(
+            f"Expected as many names as points. Received: {len(names)} names, {len(x)} and {len(y)} values."
+        )
+    areas = np.full(len(x), 120.0) if sizes is None else 2500 * np.asarray(sizes) / np.max(sizes) + 15
+    with matplotlib.rc_context(STYLE):
+        figure = blank_figure(11, 6.2)
+        axes = figure.subplots()
+        colours = [COLOURS[1:][index % (len(COLOURS) - 1)] for index in range(len(x))]
+        axes.scatter(x, y, s=areas, c=colours, alpha=0.55, linewidths=0)
+        axes.scatter(x, y, s=9, c="black", zorder=3)
+        for place, height, area, name in zip(x, y, areas, names, strict=True):
+            shift = (0, np.sqrt(area) / 2 + 2)
+            axes.annotate(name, (place, height), shift, textcoords="offset points", ha="center", fontsize=11)
+        if log_x:
+            axes.set_xscale("log")
+        axes.margins(0.12)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        axes.grid(alpha=0.3)
+        axes.set_axisbelow(True)
+        if size_label is not None:
+            axes.text(0.99, 0.02, f"area: {size_label}", transform=axes.transAxes, ha="right", fontsize=12)
+        if title is not None:
+            axes.set_title(title)
+    return figure

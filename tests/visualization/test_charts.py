@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from kerasdl.visualization import plots
+
+
+def test_lines_stand_where_their_numbers_are():
+    figure = plots.lines(
+        {"plain": [1.0, 10.0], "residual": [2.0, 3.0]},
+        {"plain": [5, 6], "residual": [7, 9]},
+        x_label="depth",
+        y_label="loss",
+        errors={"residual": [0.5, 0.25]},
+        log_y=True,
+        title="who learns",
+    )
+    (axes,) = figure.axes
+    plain, residual = axes.lines
+    np.testing.assert_array_equal(plain.get_xydata(), [[5, 1], [6, 10]])
+    np.testing.assert_array_equal(residual.get_xydata(), [[7, 2], [9, 3]])
+    (band,) = axes.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (1.5, 3.25)
+    assert (axes.get_xscale(), axes.get_yscale(), axes.get_xlabel()) == ("linear", "log", "depth")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["plain", "residual"]
+
+
+def test_one_line_alone_needs_no_legend_and_counts_from_one():
+    figure = plots.lines({"norm": [3.0, 2.0, 1.0]}, x_label="layer", y_label="norm", markers=False)
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_xdata(), [1, 2, 3])
+    assert figure.legends == []
+
+
+def test_bars_of_several_groups_stand_side_by_side_with_their_numbers():
+    figure = plots.bars({"now": [1.0, 2.0], "then": [3.0, 4.5]}, ["a", "b"], y_label="share", written="{:.1f}")
+    (axes,) = figure.axes
+    np.testing.assert_allclose([bar.get_height() for bar in axes.patches], [1, 2, 3, 4.5])
+    left = np.array([bar.get_x() for bar in axes.patches])
+    right = left + [bar.get_width() for bar in axes.patches]
+    assert right[0] <= left[2] < right[2] <= left[1]
+    assert [text.get_text() for text in axes.texts] == ["1.0", "2.0", "3.0", "4.5"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b"]
+
+
+def test_the_area_of_a_ball_is_in_proportion():
+    figure = plots.scatter(
+        [1, 10], [0.5, 0.7], ["small", "large"], x_label="cost", y_label="accuracy", sizes=[1, 4], log_x=True
+    )
+    balls, dots = figure.axes[0].collections
+    np.testing.assert_allclose((balls.get_sizes()[1] - 15) / (balls.get_sizes()[0] - 15), 4)
+    np.testing.assert_array_equal(dots.get_offsets(), [[1, 0.5], [10, 0.7]])
+    assert [text.get_text() for text in figure.axes[0].texts] == ["small", "large"]
+
+
+@pytest.mark.parametrize(
+    ("draw", "text"),
+    [
+        (
+            lambda: plots.lines({}, x_label="", y_label=""),
+            "`series` must hold 1 to 8 curves. Received: 0.",
+        ),
+        (
+            lambda: plots.bars({str(i): [1] for i in range(9)}, ["a"], y_label=""),
+            "`groups` must hold 1 to 8 groups. Received: 9.",
+        ),
+        (
+            lambda: plots.scatter([1], [2], ["a", "b"], x_label="", y_label=""),
+            "Expected as many names as points. Received: 2 names, 1 and 1 values.",
+        ),
+    ],
+)
+def test_wrong_numbers_are_explained(draw, text):
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        draw()
+    assert str(error.value) == text
