@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from kerasdl.visualization.plots.style import COLOURS, STYLE, blank_figure
 
@@ -50,6 +51,8 @@ def lines(
                 axes.fill_between(places, values - half, values + half, color=colour, alpha=0.15, linewidth=0)
         if log_x:
             axes.set_xscale("log")
+        elif all(float(place).is_integer() for line in axes.lines for place in line.get_xdata()):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if log_y:
             axes.set_yscale("log")
         axes.set_xlabel(x_label)
@@ -152,6 +155,10 @@ def scatter(
             axes.annotate(name, (place, height), shift, textcoords="offset points", ha="center", fontsize=11)
         if log_x:
             axes.set_xscale("log")
+            # A few numbers as one says them, not as powers of ten.
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
         axes.margins(0.12)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
