@@ -1,6 +1,9 @@
 """Every network of the course, as functions that return a `keras.Model`."""
 
+from kerasdl.architectures.alexnets import alexnet, alexnet_single
+from kerasdl.architectures.auxiliary import with_auxiliary_labels
 from kerasdl.architectures.cifar_resnets import plain_cifar, resnet_cifar
+from kerasdl.architectures.inception import bottleneck_savings, googlenet, inception_block
 from kerasdl.architectures.lenet import lenet5, lenet5_modern
 from kerasdl.architectures.resnet import (
     plain18,
@@ -20,9 +23,16 @@ from kerasdl.architectures.resnext import (
     resnext101_64x4d,
     resnext_cifar,
 )
+from kerasdl.architectures.squeezenet import squeezenet1_0, squeezenet1_1
+from kerasdl.architectures.vgg import vgg16, vgg19, vgg_a, vgg_a_lrn, vgg_b, vgg_c, vgg_d, vgg_e
 from kerasdl.architectures.wide_residual import wide_resnet
 
 __all__ = [
+    "alexnet",
+    "alexnet_single",
+    "bottleneck_savings",
+    "googlenet",
+    "inception_block",
     "lenet5",
     "lenet5_modern",
     "plain18",
@@ -41,5 +51,16 @@ __all__ = [
     "resnext101_32x4d",
     "resnext101_64x4d",
     "resnext_cifar",
+    "squeezenet1_0",
+    "squeezenet1_1",
+    "vgg16",
+    "vgg19",
+    "vgg_a",
+    "vgg_a_lrn",
+    "vgg_b",
+    "vgg_c",
+    "vgg_d",
+    "vgg_e",
     "wide_resnet",
+    "with_auxiliary_labels",
 ]
