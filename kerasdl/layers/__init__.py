@@ -1,17 +1,34 @@
 """The maths of the papers as Keras layers: each one registered, so that a saved model finds it again."""
 
 from kerasdl.layers.batch_normalization import FusedBatchNormalization
+from kerasdl.layers.convolution_stack import DeepConvolutionStack
+from kerasdl.layers.dirac import DiracConv2D
 from kerasdl.layers.euclidean_rbf import EuclideanRBF
+from kerasdl.layers.highway import HighwayConv2D, HighwayDense
+from kerasdl.layers.layer_scale import LayerScale
+from kerasdl.layers.local_response_normalization import LocalResponseNormalization
+from kerasdl.layers.saf_pooling import SAFPooling
 from kerasdl.layers.sparse_convolution import SparselyConnectedConv2D
 from kerasdl.layers.squashing import scaled_tanh
+from kerasdl.layers.stochastic_depth import StochasticDepth
 from kerasdl.layers.trainable_pooling import TrainablePooling
+from kerasdl.layers.weighted_sum import WeightedSum
 from kerasdl.layers.zero_padded_shortcut import ZeroPaddedShortcut
 
 __all__ = [
+    "DeepConvolutionStack",
+    "DiracConv2D",
     "EuclideanRBF",
     "FusedBatchNormalization",
+    "HighwayConv2D",
+    "HighwayDense",
+    "LayerScale",
+    "LocalResponseNormalization",
+    "SAFPooling",
     "SparselyConnectedConv2D",
+    "StochasticDepth",
     "TrainablePooling",
+    "WeightedSum",
     "ZeroPaddedShortcut",
     "scaled_tanh",
 ]
