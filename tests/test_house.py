@@ -33,10 +33,10 @@ FLOORS = {
     "training": set(),
     "visualization": set(),
     "adversarial": set(),
-    "architectures": {"layers"},
+    "architectures": {"layers", "initializers"},
     "sequences": {"layers"},
     "xnor": {"layers"},
-    "profiling": {"architectures", "layers"},
+    "profiling": {"architectures", "layers", "visualization"},
 }
 FLOORS["callbacks"] = set(FLOORS)
 FLOORS["tutorials"] = set(FLOORS)

@@ -1,5 +1,6 @@
 """Radial basis function units: how far is the input from each class' code?"""
 
+import math
 from typing import Any
 
 import keras
@@ -55,6 +56,10 @@ class EuclideanRBF(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """One distance per code."""
         return (*input_shape[:-1], len(self.code_table))
+
+    def multiply_adds(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
+        """For one example: each entry of a code is squared and added once, as a dense layer multiplies and adds."""
+        return math.prod(input_shape[1:]) * len(self.code_table)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this layer again."""

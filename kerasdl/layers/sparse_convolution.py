@@ -110,6 +110,11 @@ class SparselyConnectedConv2D(keras.layers.Layer):
         sides = (side if side is None else -(-(side - lost) // self.strides) for side in (height, width))
         return (batch, *sides, self.connections.shape[1])
 
+    def multiply_adds(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
+        """For one example: the kernels that the table names, at every place."""
+        _, height, width, _ = output_shape
+        return height * width * self.kernel_size**2 * int(self.connections.sum())
+
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this layer again."""
         return {
