@@ -11,6 +11,7 @@ from kerasdl.architectures.folding import fold_dirac
 from kerasdl.architectures.highway import highway_cnn, highway_mlp
 from kerasdl.architectures.inception import bottleneck_savings, googlenet, inception_block
 from kerasdl.architectures.lenet import lenet5, lenet5_modern
+from kerasdl.architectures.pretraining import freeze, imagenet_classes, pretrained
 from kerasdl.architectures.random_wiring import random_graph, randwire
 from kerasdl.architectures.readout import solve_readout
 from kerasdl.architectures.resnet import (
