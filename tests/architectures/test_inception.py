@@ -112,21 +112,28 @@ def test_all_three_heads_are_those_of_a_network_in_numpy():
         np.testing.assert_allclose(outputs[name], softmax(np.asarray(logits[name])), atol=1e-6)
 
 
+@pytest.mark.parametrize("normalized", [False, True])
 @pytest.mark.parametrize("reduce", [True, False])
-def test_a_module_is_its_branches_side_by_side_as_scipy_correlates_them(reduce):
+def test_a_module_is_its_branches_side_by_side_as_scipy_correlates_them(reduce, normalized):
     maps = keras.Input((6, 5, 3))
-    model = keras.Model(maps, inception_block(maps, (2, 3, 4, 2, 3, 2), reduce, name="block"))
+    block = inception_block(maps, (2, 3, 4, 2, 3, 2), reduce, normalized=normalized, name="block")
+    model = keras.Model(maps, block)
     random = np.random.default_rng(0)
-    model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
+    for weight in model.weights:
+        values = random.normal(size=weight.shape)
+        weight.assign(np.abs(values) if "variance" in weight.path else values)
     x = random.normal(size=(1, 6, 5, 3)).astype("float32")
 
     def conv(x, suffix):
-        kernel, bias = model.get_layer(f"block_{suffix}").get_weights()
+        kernel, *bias = model.get_layer(f"block_{suffix}").get_weights()
         filters = [
             sum(signal.correlate2d(x[..., i], kernel[:, :, i, o], mode="same") for i in range(x.shape[-1]))
             for o in range(kernel.shape[-1])
         ]
-        return np.maximum(np.stack(filters, -1) + bias, 0)
+        if not normalized:
+            return np.maximum(np.stack(filters, -1) + bias[0], 0)
+        gamma, beta, mean, variance = model.get_layer(f"block_{suffix}_norm").get_weights()
+        return np.maximum((np.stack(filters, -1) - mean) / np.sqrt(variance + 1e-5) * gamma + beta, 0)
 
     image = x[0].astype("float64")
     padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
