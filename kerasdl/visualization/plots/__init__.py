@@ -5,8 +5,23 @@ Figures are made as objects, without `pyplot`: nothing global is left behind, an
 
 from kerasdl.visualization.plots.charts import bars, lines, scatter
 from kerasdl.visualization.plots.curves import training_curves
+from kerasdl.visualization.plots.graphs import graphs
+from kerasdl.visualization.plots.heatmaps import heatmap
 from kerasdl.visualization.plots.images import image_grid
 from kerasdl.visualization.plots.matrices import confusion_matrix
+from kerasdl.visualization.plots.stacks import stacked_bars
 from kerasdl.visualization.plots.style import COLOURS, save
 
-__all__ = ["COLOURS", "bars", "confusion_matrix", "image_grid", "lines", "save", "scatter", "training_curves"]
+__all__ = [
+    "COLOURS",
+    "bars",
+    "confusion_matrix",
+    "graphs",
+    "heatmap",
+    "image_grid",
+    "lines",
+    "save",
+    "scatter",
+    "stacked_bars",
+    "training_curves",
+]
