@@ -58,7 +58,10 @@ def graphs(
                 chosen = np.array([other == kind for other in kinds])
                 colour = colours.get(kind, COLOURS[2])
                 axes.scatter(*places[chosen].T, s=110, color=colour, edgecolors="black", zorder=3, label=kind)
-            axes.margins(0.1)
+            low, high = places.min(axis=0), places.max(axis=0)
+            half = 0.57 * np.maximum(high - low, 0.5 * max((high - low).max(), 1e-6))
+            axes.set_xlim(*((low + high)[0] / 2 + half[0] * np.array([-1, 1])))
+            axes.set_ylim(*((low + high)[1] / 2 + half[1] * np.array([-1, 1])))
             axes.set_axis_off()
             axes.set_title(name)
         if groups is not None:
