@@ -1,56 +1,136 @@
 """What is asked of every network that the package offers."""
 
 import inspect
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from network_table import NETWORKS, NOT_BUILDERS, Network
 
 import kerasdl
-from kerasdl import architectures
+from kerasdl import architectures, layers
+from kerasdl.profiling import profile
 
-BUILDERS = [getattr(architectures, name) for name in architectures.__all__]
+BUILDERS = [getattr(architectures, name) for name in architectures.__all__ if name not in NOT_BUILDERS]
 each_builder = pytest.mark.parametrize("builder", BUILDERS, ids=lambda builder: builder.__name__)
 
 
+def marked(*, slow: Callable[[Network], bool]) -> pytest.MarkDecorator:
+    """Every network of the table, some of them in the slow suite."""
+    return pytest.mark.parametrize(
+        "network",
+        [pytest.param(network, id=network.id, marks=pytest.mark.slow if slow(network) else ()) for network in NETWORKS],
+    )
+
+
+each_network = marked(slow=lambda network: not network.quick)
+# A hundred million random numbers take seconds.
+each_at_full_size = marked(slow=lambda network: not network.quick or network.parameters > 50e6)
+ONE_OF_A_FAMILY = [network for network in NETWORKS if network.quick]
+
+
+def some_images(model: keras.Model, count: int = 8) -> np.ndarray:
+    return np.random.default_rng(0).random((count, *model.input_shape[1:]), dtype="float32")
+
+
+def test_the_table_has_every_builder():
+    assert {network.builder for network in NETWORKS} == {builder.__name__ for builder in BUILDERS}
+
+
+@each_at_full_size
+def test_parameters_multiply_adds_and_stages_are_those_of_the_paper(network):
+    model = network.build()
+    parameters = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    # What is published rounded, as a float here, is compared rounded.
+    if isinstance(network.parameters, int):
+        assert parameters == network.parameters
+    else:
+        assert parameters == pytest.approx(network.parameters, rel=0.06)
+    stages = [layer.output.shape[1:] for layer in model.layers if re.fullmatch(r"stage\d_out", layer.name)]
+    assert stages == list(network.stages)
+    multiply_adds = profile(model, repeats=0).multiply_adds
+    if isinstance(network.multiply_adds, int):
+        assert multiply_adds == network.multiply_adds
+    elif network.multiply_adds is not None:
+        assert multiply_adds == pytest.approx(network.multiply_adds, rel=0.03 if "rand" in network.id else 0.003)
+
+
 @each_builder
-def test_arguments_are_keywords_and_the_usual_ones(builder):
+def test_arguments_are_the_usual_ones(builder):
     parameters = inspect.signature(builder).parameters
     assert {"input_shape", "classes", "name"} <= set(parameters)
     assert parameters["name"].default == builder.__name__
+    assert all(parameter.default is not parameter.empty for parameter in parameters.values())
     assert all(parameters[name].kind is inspect.Parameter.KEYWORD_ONLY for name in ("input_shape", "classes", "name"))
 
 
-@each_builder
-def test_is_a_flat_graph_with_the_agreed_names(builder):
-    model = builder(name="another")
+@each_network
+def test_is_a_flat_graph_with_the_agreed_names(network):
+    model = network.build_small(name="another")
     assert model.name == "another"
     for layer in model.layers:
         assert not isinstance(layer, (keras.Model, keras.layers.Lambda)), layer.name
     names = [layer.name for layer in model.layers]
-    assert names[-2:] == ["logits", "predictions"]
-    assert "stage1_out" in names
+    assert {"logits", "predictions", "stage1_out"} <= set(names)
     assert model.get_layer("predictions").activation is keras.activations.softmax
+    assert model.get_layer("predictions").input is model.get_layer("logits").output
+    assert model.get_layer("predictions").output in keras.tree.flatten(model.output)
+    for head in ("logits", "predictions"):
+        assert model.get_layer(head).compute_dtype == "float32"
 
 
-@each_builder
-def test_learns_something_by_model_fit_and_by_training_fit(builder):
-    random = np.random.default_rng(0)
-    shape = builder().input_shape[1:]
-    images, labels = random.random((16, *shape), dtype="float32"), random.integers(0, 10, 16)
-    for fit in ("keras", "ours"):
-        model = builder()
-        model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
-        before = model.evaluate(images, labels, verbose=0)
-        if fit == "keras":
-            model.fit(images, labels, epochs=5, verbose=0)
-        else:
-            data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)
-            kerasdl.training.fit(model, data, epochs=5, verbose=0)
-        assert model.evaluate(images, labels, verbose=0) < before
+@each_network
+def test_every_weight_gets_a_gradient_that_is_not_round_off(network):
+    model = network.build_small(classes=4)
+    images = np.random.default_rng(0).normal(size=(8, *model.input_shape[1:])).astype("float32")
+    with tf.GradientTape() as tape:
+        outputs = keras.tree.flatten(model(images, training=True))
+        loss = sum(keras.losses.sparse_categorical_crossentropy(np.arange(8) % 4, output) for output in outputs)
+    weights = model.trainable_weights
+    largest: dict[int, dict[str, float]] = {}
+    owners = {id(weight): layer for layer in model.layers for weight in layer.weights}
+    for weight, gradient in zip(weights, tape.gradient(loss, weights), strict=True):
+        layer = owners[id(weight)].name
+        assert gradient is not None, weight.path
+        largest.setdefault(layer, {})[weight.name] = float(tf.reduce_max(tf.abs(gradient)))
+    for layer, of_weight in largest.items():
+        for name, value in of_weight.items():
+            if not (network.without_gradient and re.fullmatch(network.without_gradient, f"{layer}/{name}")):
+                assert value > 1e-4 * max(of_weight.values()), f"{layer}/{name}: {of_weight}"
+
+
+@each_network
+def test_saves_and_loads_in_safe_mode_to_identical_outputs(network, tmp_path):
+    model = network.build_small(4)
+    images = some_images(model)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    for output, again in zip(keras.tree.flatten(model(images)), keras.tree.flatten(loaded(images)), strict=True):
+        np.testing.assert_array_equal(output, again)
+        assert np.isfinite(output).all()
+        # The images are told apart.
+        assert np.ptp(np.asarray(output), axis=0).max() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ONE_OF_A_FAMILY, ids=lambda network: network.id)
+@pytest.mark.parametrize("how", ["model.fit", "training.fit"])
+def test_learns_something_by_model_fit_and_by_training_fit(network, how):
+    model = network.build_small(1, classes=2)
+    images, labels = some_images(model, 16), np.arange(16) % 2
+    images[labels == 1] *= 0.5
+    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)
+    if how == "model.fit":
+        losses = model.fit(data, epochs=8, verbose=0, shuffle=False).history["loss"]
+    else:
+        losses = kerasdl.training.fit(model, data, epochs=8, verbose=0).history["loss"]
+    assert min(losses[-3:]) < losses[0]
 
 
 @each_builder
@@ -77,12 +157,24 @@ def test_wrong_arguments_are_explained(builder, arguments, text):
     assert str(error.value) == text
 
 
-@each_builder
-def test_takes_the_integers_of_numpy_and_the_shapes_of_tensorflow(builder):
-    shape = builder().input_shape[1:]
-    model = builder(input_shape=tf.TensorShape(shape), classes=np.int64(7))
-    assert model.output_shape == (None, 7)
+@pytest.mark.parametrize("network", ONE_OF_A_FAMILY, ids=lambda network: network.id)
+def test_takes_the_integers_of_numpy_and_the_shapes_of_tensorflow(network):
+    model = network.build_small(input_shape=tf.TensorShape((*network.small, 3)), classes=np.int64(7))
+    assert keras.tree.flatten(model.output)[0].shape == (None, 7)
     assert keras.Model.from_config(model.get_config()).count_params() == model.count_params()
+
+
+@each_builder
+def test_too_small_an_image_is_explained(builder):
+    text = ""
+    try:
+        model = builder(input_shape=(1, 1, 3))
+    except ValueError as error:
+        text = str(error)
+    else:
+        assert np.isfinite(keras.tree.flatten(model(some_images(model, 2)))[0]).all()
+    explained = r"`input_shape` must be at least \d+x\d+.*Received: input_shape=\(1, 1, 3\)\."
+    assert not text or re.fullmatch(explained, text)
 
 
 @each_builder
@@ -95,21 +187,27 @@ def test_channels_must_come_last(builder):
         keras.config.set_image_data_format("channels_last")
 
 
+def test_every_layer_is_registered_under_its_own_name():
+    classes = [thing for name in layers.__all__ if inspect.isclass(thing := getattr(layers, name))]
+    names = [keras.saving.get_registered_name(each) for each in classes]
+    assert names == [f"kerasdl>{each.__name__}" for each in classes]
+
+
 def test_saved_networks_open_in_a_fresh_process_after_import_kerasdl(tmp_path):
     expected = {}
-    for builder in BUILDERS:
-        model = builder()
-        images = np.random.default_rng(0).random((2, *model.input_shape[1:]), dtype="float32")
-        expected[builder.__name__] = np.asarray(model(images))
-        model.save(tmp_path / f"{builder.__name__}.keras")
+    small = [network for network in ONE_OF_A_FAMILY if network.parameters < 2e6]
+    for network in small:
+        model = network.build_small()
+        expected[network.id] = np.asarray(keras.tree.flatten(model(some_images(model, 2)))[0])
+        model.save(tmp_path / f"{network.id}.keras")
     np.savez(tmp_path / "expected.npz", **expected)
     script = """
 import keras, kerasdl, numpy as np
 for name, outputs in np.load("expected.npz").items():
     model = keras.saving.load_model(f"{name}.keras")
     images = np.random.default_rng(0).random((2, *model.input_shape[1:]), dtype="float32")
-    np.testing.assert_allclose(model(images), outputs, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(keras.tree.flatten(model(images))[0], outputs, rtol=1e-5, atol=1e-6)
     print(name)
 """
     shown = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert shown.stdout.split() == [builder.__name__ for builder in BUILDERS]
+    assert shown.stdout.split() == [network.id for network in small]
