@@ -52,7 +52,7 @@ def random_graph(
     Example:
         >>> graph = random_graph("ba", 6, parameters=(2,), seed=1)
         >>> sorted(graph.edges)[:2], all(start < end for start, end in graph.edges)
-        ([(0, 2), (0, 3)], True)
+        ([(0, 2), (1, 2)], True)
 
     Reference:
         [Xie et al., 2019](https://arxiv.org/abs/1904.01569), section 3.3
