@@ -21,7 +21,7 @@ _MOST_CURVES = 8
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """The profiles of several networks. `print(comparison)` shows a table.
+    """The profiles of several networks. `print(comparison)` shows a table, with the parameters that can be trained.
 
     Args:
         profiles: One per network and batch size, the batch sizes of a network side by side.
@@ -60,7 +60,7 @@ class Comparison:
                 [each.multiply_adds / 1e9 for each in known],
                 [PUBLISHED_TOP1[each.name].top1 for each in known],
                 [each.name for each in known],
-                sizes=[each.parameters / 1e6 for each in known],
+                sizes=[each.trainable_parameters / 1e6 for each in known],
                 size_label="parameters",
                 x_label="multiply-adds per image, in thousand millions",
                 y_label="ImageNet top-1 accuracy, %",
@@ -88,7 +88,7 @@ class Comparison:
         table.add_column("network")
         for column in ("parameters", "multiply-adds", "weights", "peak activations", "top-1"):
             table.add_column(column, justify="right")
-        sizes = list(dict.fromkeys(each.batch_size for each in self.profiles))
+        sizes = list(dict.fromkeys(each.batch_size for each in self.profiles if each.latency is not None))
         for size in sizes:
             table.add_column(f"time per image, batch {size}", justify="right")
         for name in self.names:
@@ -97,7 +97,7 @@ class Comparison:
             times = {p.batch_size: p.seconds_per_example for p in measured}
             table.add_row(
                 name,
-                f"{first.parameters:,}",
+                f"{first.trainable_parameters:,}",
                 f"{first.multiply_adds:,}",
                 memory_size(first.weight_bytes),
                 memory_size(first.peak_activation_bytes),
