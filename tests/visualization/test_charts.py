@@ -31,6 +31,18 @@ def test_one_line_alone_needs_no_legend_and_counts_from_one():
     assert figure.legends == []
 
 
+def test_logarithmic_axes_say_their_numbers_plainly():
+    sizes = [1, 2, 4, 8, 16]
+    figure = plots.lines({"time": [90, 50, 30, 25, 24]}, sizes, x_label="", y_label="", log_x=True, log_y=True)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "4", "8", "16"]
+    assert {"50", "100"} <= {label.get_text() for label in axes.get_yticklabels()}
+    figure = plots.lines({"norm": 0.1 ** np.arange(30)}, x_label="", y_label="", log_y=True)
+    figure.canvas.draw()
+    assert all("10^" in label.get_text() for label in figure.axes[0].get_yticklabels())
+
+
 def test_bars_of_several_groups_stand_side_by_side_with_their_numbers():
     figure = plots.bars({"now": [1.0, 2.0], "then": [3.0, 4.5]}, ["a", "b"], y_label="share", written="{:.1f}")
     (axes,) = figure.axes

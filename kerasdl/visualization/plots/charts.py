@@ -51,10 +51,15 @@ def lines(
                 axes.fill_between(places, values - half, values + half, color=colour, alpha=0.15, linewidth=0)
         if log_x:
             axes.set_xscale("log")
+            _say_plainly(axes.xaxis)
+            stands = sorted({float(place) for line in axes.lines for place in line.get_xdata()})
+            if len(stands) <= 8:
+                axes.set_xticks(stands, [f"{place:g}" for place in stands])
         elif all(float(place).is_integer() for line in axes.lines for place in line.get_xdata()):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if log_y:
             axes.set_yscale("log")
+            _say_plainly(axes.yaxis)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.grid(alpha=0.3)
@@ -155,10 +160,7 @@ def scatter(
             axes.annotate(name, (place, height), shift, textcoords="offset points", ha="center", fontsize=11)
         if log_x:
             axes.set_xscale("log")
-            # A few numbers as one says them, not as powers of ten.
-            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            axes.xaxis.set_minor_formatter(NullFormatter())
+            _say_plainly(axes.xaxis)
         axes.margins(0.12)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
@@ -169,3 +171,12 @@ def scatter(
         if title is not None:
             axes.set_title(title)
     return figure
+
+
+def _say_plainly(axis: Any) -> None:
+    """A few numbers as one says them; only where an axis spans many powers of ten, these."""
+    smallest, largest = axis.get_view_interval()
+    if largest < 1e4 * smallest:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
