@@ -180,7 +180,7 @@ def densenet_cifar(
 
     Example:
         >>> densenet_cifar(10, input_shape=(16, 16, 1)).get_layer("stage3_out").output.shape
-        (None, 4, 4, 33)
+        (None, 4, 4, 27)
 
     Reference:
         [Huang et al., 2017](https://arxiv.org/abs/1608.06993), section 4.2
