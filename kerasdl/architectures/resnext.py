@@ -9,6 +9,7 @@ import keras
 from kerasdl.architectures.cifar_resnets import check_depth, cifar_network
 from kerasdl.architectures.parts import convolve_norm
 from kerasdl.architectures.resnet import STAGES, imagenet_network, projection
+from kerasdl.layers import GroupedConv2D
 from kerasdl.layers.checks import check_positive
 
 # Xie et al. 2016, Table 2: cardinality and width of a path that cost the same in a block of conv2.
@@ -84,7 +85,8 @@ def aggregated_block(
         # The paper's names where all paths are alike, the kernel in the name where they are not.
         kind = "" if len(kernel_sizes) == 1 else f"_{kernel_size}x{kernel_size}"
         share = convolve_norm(x, grouped_width, 1, name=f"{name}_conv1{kind}")
-        share = convolve_norm(share, grouped_width, kernel_size, strides, name=f"{name}_conv2{kind}", groups=paths)
+        grouped = partial(GroupedConv2D, groups=paths)
+        share = convolve_norm(share, grouped_width, kernel_size, strides, name=f"{name}_conv2{kind}", conv=grouped)
         shares.append(share)
     residual = shares[0] if len(shares) == 1 else keras.layers.Concatenate(name=f"{name}_paths")(shares)
     residual = convolve_norm(residual, 4 * filters, 1, name=f"{name}_conv3", relu=False)

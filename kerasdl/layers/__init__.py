@@ -4,6 +4,7 @@ from kerasdl.layers.batch_normalization import FusedBatchNormalization
 from kerasdl.layers.convolution_stack import DeepConvolutionStack
 from kerasdl.layers.dirac import DiracConv2D
 from kerasdl.layers.euclidean_rbf import EuclideanRBF
+from kerasdl.layers.grouped_convolution import GroupedConv2D
 from kerasdl.layers.highway import HighwayConv2D, HighwayDense
 from kerasdl.layers.layer_scale import LayerScale
 from kerasdl.layers.local_response_normalization import LocalResponseNormalization
@@ -20,6 +21,7 @@ __all__ = [
     "DiracConv2D",
     "EuclideanRBF",
     "FusedBatchNormalization",
+    "GroupedConv2D",
     "HighwayConv2D",
     "HighwayDense",
     "LayerScale",
