@@ -10,6 +10,7 @@ from kerasdl.visualization.plots.heatmaps import heatmap
 from kerasdl.visualization.plots.images import image_grid
 from kerasdl.visualization.plots.matrices import confusion_matrix
 from kerasdl.visualization.plots.stacks import stacked_bars
+from kerasdl.visualization.plots.staircases import staircase
 from kerasdl.visualization.plots.style import COLOURS, save
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "save",
     "scatter",
     "stacked_bars",
+    "staircase",
     "training_curves",
 ]
