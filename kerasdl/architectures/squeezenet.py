@@ -97,7 +97,9 @@ def squeeze_network(
             x = pool(x, name=f"stage{stage}_out")
     x = keras.layers.Dropout(0.5, name="dropout")(x)
     # No dense layer: each class has a map of its own, and its logit is the map's average.
-    x = keras.layers.Conv2D(classes, 1, name="conv10", **options)(x)
+    # The authors begin it with small weights, so that a new head on old features does not begin with large mistakes.
+    small = keras.initializers.RandomNormal(stddev=0.01)
+    x = keras.layers.Conv2D(classes, 1, activation="relu", kernel_initializer=small, name="conv10")(x)
     x = keras.layers.GlobalAveragePooling2D(name="logits", dtype="float32")(x)
     return keras.Model(inputs, keras.layers.Activation("softmax", name="predictions", dtype="float32")(x), name=name)
 
