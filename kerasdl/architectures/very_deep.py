@@ -77,8 +77,8 @@ def vanilla_cnn(
         A model that ends in `logits` and `predictions`.
 
     Example:
-        >>> vanilla_cnn(10_000, channels=4).get_layer("stage2_out").kernel.shape
-        (10000, 3, 3, 4, 4)
+        >>> vanilla_cnn(10_000, channels=4).count_params()
+        1480458
 
     Reference:
         [Xiao et al., 2018](https://arxiv.org/abs/1806.05393), sections 2 and 3
