@@ -161,7 +161,7 @@ def test_networks_are_wired_by_the_graphs_of_their_stages(generator, regime, cha
         ),
         (
             lambda: random_graph("er", 30, parameters=(0.01,)),
-            "None of 100 random graphs was in one piece: ask for more edges. "
+            "None of 1000 random graphs was in one piece: ask for more edges. "
             "Received: generator='er', nodes=30, parameters=(0.01,).",
         ),
         (
