@@ -29,11 +29,16 @@ def check_depth(depth: Any, each: int, others: int, layers: int, examples: str) 
         layers: How many Keras layers one block chains.
         examples: Some depths that exist.
     """
-    if isinstance(depth, bool) or not isinstance(depth, Integral) or int(depth) <= others or (depth - others) % each:
+    if (
+        isinstance(depth, bool)
+        or not isinstance(depth, Integral)
+        or int(depth) <= others
+        or (int(depth) - others) % each
+    ):
         raise ValueError(
             f"`depth` must be {each}n + {others} with n at least 1, such as {examples}. Received: depth={depth!r}."
         )
-    blocks = int(depth - others) // each
+    blocks = (int(depth) - others) // each
     most = (sys.getrecursionlimit() - _SPARE_FRAMES) // (3 * layers)
     if blocks > most:
         raise ValueError(

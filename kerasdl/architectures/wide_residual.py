@@ -37,7 +37,7 @@ def preactivated_block(
         conv: `keras.layers.Conv2D` or a layer with the same arguments in its place.
         dropout: Share of the values between the two convolutions that training leaves out.
     """
-    options = {"use_bias": False, "kernel_initializer": "he_normal", "conv": conv}
+    options: dict[str, Any] = {"use_bias": False, "kernel_initializer": "he_normal", "conv": conv}
     active = keras.layers.ReLU(name=f"{name}_relu1")(normalize(x, name=f"{name}_norm1"))
     residual = convolve(active, filters, 3, strides, name=f"{name}_conv1", **options)
     residual = keras.layers.ReLU(name=f"{name}_relu2")(normalize(residual, name=f"{name}_norm2"))
@@ -88,7 +88,7 @@ def wide_resnet(
     width, dropout = check_positive("width", width), _check_dropout(dropout)
     input_shape, classes = check_image_shape(input_shape, smallest=4), check_classes(classes)
     inputs = keras.Input(input_shape, name="images")
-    options = {"use_bias": False, "kernel_initializer": "he_normal"}
+    options: dict[str, Any] = {"use_bias": False, "kernel_initializer": "he_normal"}
     x = convolve(inputs, FILTERS[0], 3, name="stage1_out", conv=keras.layers.Conv2D, **options)
     stages = [(filters * width, blocks) for filters in FILTERS]
     x = stack_stages(x, stages, partial(preactivated_block, dropout=dropout), first=2)
