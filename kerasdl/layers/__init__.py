@@ -4,6 +4,7 @@ from kerasdl.layers.batch_normalization import FusedBatchNormalization
 from kerasdl.layers.convolution_stack import DeepConvolutionStack
 from kerasdl.layers.dirac import DiracConv2D
 from kerasdl.layers.euclidean_rbf import EuclideanRBF
+from kerasdl.layers.fast_convolution import FastConv2D
 from kerasdl.layers.grouped_convolution import GroupedConv2D
 from kerasdl.layers.highway import HighwayConv2D, HighwayDense
 from kerasdl.layers.layer_scale import LayerScale
@@ -20,6 +21,7 @@ __all__ = [
     "DeepConvolutionStack",
     "DiracConv2D",
     "EuclideanRBF",
+    "FastConv2D",
     "FusedBatchNormalization",
     "GroupedConv2D",
     "HighwayConv2D",
