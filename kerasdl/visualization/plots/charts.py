@@ -155,9 +155,6 @@ def scatter(
         colours = [COLOURS[1:][index % (len(COLOURS) - 1)] for index in range(len(x))]
         axes.scatter(x, y, s=areas, c=colours, alpha=0.55, linewidths=0)
         axes.scatter(x, y, s=9, c="black", zorder=3)
-        for place, height, area, name in zip(x, y, areas, names, strict=True):
-            shift = (0, np.sqrt(area) / 2 + 2)
-            axes.annotate(name, (place, height), shift, textcoords="offset points", ha="center", fontsize=11)
         if log_x:
             axes.set_xscale("log")
             _say_plainly(axes.xaxis)
@@ -170,6 +167,7 @@ def scatter(
             axes.text(0.99, 0.02, f"area: {size_label}", transform=axes.transAxes, ha="right", fontsize=12)
         if title is not None:
             axes.set_title(title)
+        _name_balls(figure, axes, x, y, areas, names)
     return figure
 
 
@@ -180,3 +178,27 @@ def _say_plainly(axis: Any) -> None:
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axis.set_minor_formatter(NullFormatter())
+
+
+def _name_balls(figure: Figure, axes: Any, x: Any, y: Any, areas: Any, names: Sequence[str]) -> None:
+    """A name above each ball; below, right or left of it where another name or the middle of a ball stands above."""
+    figure.draw_without_rendering()  # now the places are known
+    points = 72 / figure.dpi
+    centres = axes.transData.transform(np.column_stack([x, y])) * points
+    taken = [(cx - 4, cy - 4, cx + 4, cy + 4) for cx, cy in centres]
+    for name, data, (cx, cy), radius in zip(names, zip(x, y, strict=True), centres, np.sqrt(areas) / 2, strict=True):
+        width, height = 6.2 * len(name), 13
+        side = radius + 3 + width / 2
+        offsets = [(0, radius + 2), (0, -radius - height - 1), (side, -height / 2), (-side, -height / 2)]
+        boxes = [(cx + dx - width / 2, cy + dy, cx + dx + width / 2, cy + dy + height) for dx, dy in offsets]
+        hidden = [sum(_overlap(box, other) for other in taken) for box in boxes]
+        best = int(np.argmin(hidden))
+        axes.annotate(name, data, offsets[best], textcoords="offset points", ha="center", va="bottom", fontsize=11)
+        taken.append(boxes[best])
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """The area that two boxes share."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return max(width, 0.0) * max(height, 0.0)
