@@ -41,10 +41,12 @@ def lines(
     with matplotlib.rc_context(STYLE):
         figure = blank_figure(10.5, 5.5)
         axes = figure.subplots()
+        stands: set[float] = set()
         for colour, (name, values) in zip(COLOURS, series.items(), strict=False):
             values = np.asarray(values, dtype="float64")
             places = x[name] if isinstance(x, Mapping) else x
             places = np.arange(1, len(values) + 1) if places is None else np.asarray(places)
+            stands.update(map(float, places))
             axes.plot(places, values, "o-" if markers else "-", color=colour, linewidth=2.5, label=name)
             if errors is not None and name in errors:
                 half = np.asarray(errors[name])
@@ -52,10 +54,9 @@ def lines(
         if log_x:
             axes.set_xscale("log")
             _say_plainly(axes.xaxis)
-            stands = sorted({float(place) for line in axes.lines for place in line.get_xdata()})
             if len(stands) <= 8:
-                axes.set_xticks(stands, [f"{place:g}" for place in stands])
-        elif all(float(place).is_integer() for line in axes.lines for place in line.get_xdata()):
+                axes.set_xticks(sorted(stands), [f"{place:g}" for place in sorted(stands)])
+        elif all(place.is_integer() for place in stands):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if log_y:
             axes.set_yscale("log")
