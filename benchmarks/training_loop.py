@@ -61,7 +61,11 @@ def random_images(batches: int, shape: tuple[int, int, int], batch_size: int = B
 
 def of_stock_layers(model: keras.Model) -> keras.Model:
     """The same graph, with Keras' own layer where ours is a faster one of the same maths."""
-    stock = {layers.FusedBatchNormalization: keras.layers.BatchNormalization}
+    stock = {
+        layers.FusedBatchNormalization: keras.layers.BatchNormalization,
+        layers.FastConv2D: keras.layers.Conv2D,
+        layers.GroupedConv2D: keras.layers.Conv2D,
+    }
 
     def exchange(layer: keras.layers.Layer) -> keras.layers.Layer:
         return stock.get(type(layer), type(layer)).from_config(layer.get_config())
