@@ -112,9 +112,10 @@ def test_saves_and_loads_in_safe_mode_to_identical_outputs(network, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     for output, again in zip(keras.tree.flatten(model(images)), keras.tree.flatten(loaded(images)), strict=True):
         np.testing.assert_array_equal(output, again)
-        assert np.isfinite(output).all()
-        # The images are told apart.
-        assert np.ptp(np.asarray(output), axis=0).max() > 0
+    # The images are told apart, though after the softmax of a deep network that has not learnt one may not see it.
+    logits = np.asarray(keras.Model(model.input, model.get_layer("logits").output)(images))
+    assert np.isfinite(logits).all()
+    assert np.ptp(logits, axis=0).max() > 0
 
 
 @pytest.mark.slow
