@@ -52,7 +52,7 @@ class Contest:
 
 CONTESTS = (
     Contest("resnet18", lambda: architectures.resnet18(input_shape=(64, 64, 3), classes=10), 64, 32, 6),
-    Contest("resnet_cifar", lambda: architectures.resnet_cifar(20), 32, 64, 10),
+    Contest("resnet_cifar", lambda: architectures.resnet_cifar(20), 32, 64, 20),
     Contest("densenet_cifar", lambda: architectures.densenet_cifar(100, 12), 32, 32, 4),
 )
 
