@@ -4,20 +4,19 @@ Paper:  [Xie et al., 2019](https://arxiv.org/abs/1904.01569)
 Run:    python -m tutorials.random_wiring
 Takes:  about 2 minutes on 2 cores
 Expect: 78.9 % of the test images right with the ring, 78.0 % with WS, 77.6 % with ER, 77.0 % with BA: means of three
-        graphs each. The differences to the ring are -0.9 ± 1.0, -1.3 ± 0.7 and -1.9 ± 1.1 points, all under three
+        runs each. The differences to the ring are -0.9 ± 1.0, -1.3 ± 0.7 and -1.9 ± 1.1 points, all under three
         standard errors: at this size it is not shown that the wiring matters at all.
 
 ResNets and DenseNets owe their success to their wiring, and search algorithms were built to find better ones. This
 paper asked what the search finds that chance does not: it let three classical models of random graphs decide which
-layer sees which, and the networks were as good as those that had been searched for.
+layer sees which, and on ImageNet the networks could compete with those that had been designed or searched for.
 
 The three families make different graphs. In Watts and Strogatz's (WS) neighbours on a ring know each other, and some
 of the edges are moved at random: short cuts through a small world. In Erdős and Rényi's (ER) every edge is a throw of
 the dice. In Barabási and Albert's (BA) who has many edges gets more, as with airports and web pages: there are hubs.
 
-This lesson builds one random stage of 16 nodes, with about as many edges in all families, and adds what the paper
-compares with: the ring before any edge is moved, WS(4, 0), in which nothing is random. In the paper, with three or four
-stages of 32 nodes on ImageNet, this ring did worse than every random family. Here it does not.
+This lesson builds one random stage of 16 nodes, with about as many edges in all families, and adds a graph in which
+nothing is random: the ring of WS before any edge is moved, WS(4, 0).
 
 Exercises:
 
