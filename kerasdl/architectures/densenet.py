@@ -8,6 +8,7 @@ import keras
 from kerasdl.architectures.checks import check_classes, check_image_shape
 from kerasdl.architectures.cifar_resnets import check_depth
 from kerasdl.architectures.parts import classify, convolve, convolve_norm, normalize
+from kerasdl.layers import FastConv2D
 from kerasdl.layers.checks import check_positive
 
 # Huang et al. 2017, Table 1: layers in each dense block.
@@ -17,7 +18,7 @@ BLOCKS = {
     201: (6, 12, 48, 32),
     264: (6, 12, 64, 48),
 }
-_CONV: dict[str, Any] = {"conv": keras.layers.Conv2D, "use_bias": False, "kernel_initializer": "he_normal"}
+_CONV: dict[str, Any] = {"conv": FastConv2D, "use_bias": False, "kernel_initializer": "he_normal"}
 
 
 def _norm_relu(x: keras.KerasTensor, *, norm: str, relu: str) -> keras.KerasTensor:

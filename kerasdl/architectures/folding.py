@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasdl.layers import DiracConv2D
+from kerasdl.layers import DiracConv2D, FastConv2D
 
 
 def fold_dirac(model: keras.Model) -> keras.Model:
@@ -46,9 +46,10 @@ def fold_dirac(model: keras.Model) -> keras.Model:
         config = layer.get_config()
         if layer.name in norms:
             config["use_bias"] = True
-        if not isinstance(layer, DiracConv2D):
+        if not isinstance(layer, DiracConv2D | FastConv2D):
             return type(layer).from_config(config)
-        del config["alpha_initializer"], config["beta_initializer"]
+        for name in ("alpha_initializer", "beta_initializer"):
+            config.pop(name, None)
         return keras.layers.Conv2D.from_config(config)
 
     def connect(layer: keras.layers.Layer, *inputs: Any, **kwargs: Any) -> Any:
@@ -78,7 +79,7 @@ def _foldable_norms(model: keras.Model) -> dict[str, str]:
                 readers.setdefault(id(tensor), []).append(layer)
     found = {}
     for layer in model.layers:
-        ordinary = type(layer) is keras.layers.Conv2D or isinstance(layer, DiracConv2D)
+        ordinary = type(layer) in (keras.layers.Conv2D, FastConv2D, DiracConv2D)
         if ordinary and layer.activation is keras.activations.linear and layer.data_format == "channels_last":
             norm, *others = readers[id(layer.output)]
             if isinstance(norm, keras.layers.BatchNormalization) and norm.axis in (-1, 3) and not others:

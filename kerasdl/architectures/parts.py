@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from kerasdl.layers import FusedBatchNormalization
+from kerasdl.layers import FastConv2D, FusedBatchNormalization
 
 Conv = Callable[..., keras.layers.Layer]
 
@@ -41,7 +41,7 @@ def convolve_norm(
     strides: int = 1,
     *,
     name: str,
-    conv: Conv = keras.layers.Conv2D,
+    conv: Conv = FastConv2D,
     relu: bool | str = True,
     **options: Any,
 ) -> keras.KerasTensor:

@@ -7,6 +7,7 @@ import keras
 
 from kerasdl.architectures.checks import check_classes, check_image_shape
 from kerasdl.architectures.parts import Conv, classify, convolve_norm
+from kerasdl.layers import FastConv2D
 
 # He et al. 2015, Table 1: (filters, blocks) of conv2_x to conv5_x. ResNet-200 is He et al. 2016, Identity Mappings.
 STAGES = {
@@ -27,7 +28,7 @@ def basic_block(
     *,
     name: str,
     out: str,
-    conv: Conv = keras.layers.Conv2D,
+    conv: Conv = FastConv2D,
     shortcut: Callable[..., keras.KerasTensor] | None,
 ) -> keras.KerasTensor:
     """Two 3x3 convolutions, and the block's input added to what they give (Figure 5, left).
@@ -56,7 +57,7 @@ def bottleneck(
     *,
     name: str,
     out: str,
-    conv: Conv = keras.layers.Conv2D,
+    conv: Conv = FastConv2D,
 ) -> keras.KerasTensor:
     """1x1 down to `filters`, 3x3, 1x1 up to four times as many, and the block's input added (Figure 5, right).
 

@@ -9,7 +9,7 @@ import keras
 from kerasdl.architectures.cifar_resnets import check_depth, cifar_network
 from kerasdl.architectures.parts import convolve_norm
 from kerasdl.architectures.resnet import STAGES, imagenet_network, projection
-from kerasdl.layers import GroupedConv2D
+from kerasdl.layers import FastConv2D, GroupedConv2D
 from kerasdl.layers.checks import check_positive
 
 # Xie et al. 2016, Table 2: cardinality and width of a path that cost the same in a block of conv2.
@@ -90,7 +90,7 @@ def aggregated_block(
         shares.append(share)
     residual = shares[0] if len(shares) == 1 else keras.layers.Concatenate(name=f"{name}_paths")(shares)
     residual = convolve_norm(residual, 4 * filters, 1, name=f"{name}_conv3", relu=False)
-    x = projection(x, 4 * filters, strides, name=f"{name}_shortcut", conv=keras.layers.Conv2D)
+    x = projection(x, 4 * filters, strides, name=f"{name}_shortcut", conv=FastConv2D)
     return keras.layers.ReLU(name=out)(keras.layers.Add(name=f"{name}_add")([x, residual]))
 
 

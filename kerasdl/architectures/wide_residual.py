@@ -10,6 +10,7 @@ from kerasdl.architectures.checks import check_classes, check_image_shape
 from kerasdl.architectures.cifar_resnets import FILTERS, check_depth
 from kerasdl.architectures.parts import Conv, classify, convolve, normalize
 from kerasdl.architectures.resnet import stack_stages
+from kerasdl.layers import FastConv2D
 from kerasdl.layers.checks import check_positive
 
 
@@ -20,7 +21,7 @@ def preactivated_block(
     *,
     name: str,
     out: str,
-    conv: Conv = keras.layers.Conv2D,
+    conv: Conv = FastConv2D,
     dropout: float = 0.0,
 ) -> keras.KerasTensor:
     """Normalisation and rectifier in front of each of two 3x3 convolutions, and the block's input added (Figure 1).
@@ -89,7 +90,7 @@ def wide_resnet(
     input_shape, classes = check_image_shape(input_shape, smallest=4), check_classes(classes)
     inputs = keras.Input(input_shape, name="images")
     options: dict[str, Any] = {"use_bias": False, "kernel_initializer": "he_normal"}
-    x = convolve(inputs, FILTERS[0], 3, name="stage1_out", conv=keras.layers.Conv2D, **options)
+    x = convolve(inputs, FILTERS[0], 3, name="stage1_out", conv=FastConv2D, **options)
     stages = [(filters * width, blocks) for filters in FILTERS]
     x = stack_stages(x, stages, partial(preactivated_block, dropout=dropout), first=2)
     # The sum has not been normalised since the stage began.

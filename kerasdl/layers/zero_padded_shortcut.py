@@ -48,7 +48,8 @@ class ZeroPaddedShortcut(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Takes every s-th row and column, and appends empty maps."""
-        x = inputs[:, :: self.strides, :: self.strides, :]
+        # Pooling over single pixels takes the same ones as a slice, several times as fast.
+        x = keras.ops.average_pool(inputs, 1, self.strides, "valid")
         return keras.ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.filters - inputs.shape[-1])))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
