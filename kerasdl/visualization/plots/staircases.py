@@ -57,7 +57,7 @@ def staircase(
             axes.annotate(text, (value + half[row], row), (6, 0), textcoords="offset points", va="center", fontsize=12)
         axes.set_yticks(rows, names)
         axes.invert_yaxis()
-        axes.set_xlim(begin, high + (0.75 if notes is not None else 0.25) * room)
+        axes.set_xlim(begin, high + (0.5 if notes is not None else 0.25) * room)
         for row, note in enumerate(notes or ()):
             axes.text(0.995, row, note, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=12)
         axes.set_xlabel(x_label)
