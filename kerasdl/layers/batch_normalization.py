@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kerasdl.layers.channel_folding import folding, normalize_batch, normalize_with
+
 # The fused kernel takes no others (cuDNN refuses a smaller epsilon, TensorFlow a float64 input).
 _FUSED_DTYPES = ("float16", "bfloat16", "float32")
 _SMALLEST_FUSED_EPSILON = 1e-5
@@ -47,7 +49,10 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         offset = tf.convert_to_tensor(self.beta) if self.center else tf.zeros(channels)
         moving_mean = tf.convert_to_tensor(self.moving_mean)
         moving_variance = tf.convert_to_tensor(self.moving_variance)
+        pixels = folding(inputs.shape)
         if not (training and self.trainable):
+            if pixels > 1:
+                return normalize_with(inputs, scale, offset, moving_mean, moving_variance, self.epsilon, pixels)
             return tf.raw_ops.FusedBatchNormV3(
                 x=inputs,
                 scale=scale,
@@ -57,15 +62,18 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
                 epsilon=self.epsilon,
                 is_training=False,
             ).y
-        normalised = tf.raw_ops.FusedBatchNormV3(
-            x=inputs, scale=scale, offset=offset, mean=[], variance=[], epsilon=self.epsilon, is_training=True
-        )
-        # The kernel normalises with the variance over n but reports the one over n - 1; Keras keeps the one over n.
-        count = tf.cast(tf.size(inputs) // channels, tf.float32)
-        variance = normalised.batch_variance * ((count - 1) / count)
-        self.moving_mean.assign(moving_mean * self.momentum + normalised.batch_mean * (1 - self.momentum))
+        if pixels > 1:
+            outputs, mean, variance = normalize_batch(inputs, scale, offset, self.epsilon, pixels)
+        else:
+            outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+                x=inputs, scale=scale, offset=offset, mean=[], variance=[], epsilon=self.epsilon, is_training=True
+            )
+            # The kernel normalises with the variance over n but reports the one over n - 1; Keras keeps the one over n.
+            count = tf.cast(tf.size(inputs) // channels, tf.float32)
+            variance *= (count - 1) / count
+        self.moving_mean.assign(moving_mean * self.momentum + mean * (1 - self.momentum))
         self.moving_variance.assign(moving_variance * self.momentum + variance * (1 - self.momentum))
-        return normalised.y
+        return outputs
 
     def _fits_the_kernel(self, inputs: Any) -> bool:
         return (
