@@ -47,7 +47,7 @@ def pretrained(
 
     Example:
         >>> model = pretrained("squeezenet1_1")
-        >>> model.predict(np.zeros((1, 227, 227, 3)), verbose=0).shape
+        >>> model.predict(np.zeros((1, 224, 224, 3)), verbose=0).shape
         (1, 1000)
 
     Reference:

@@ -1,5 +1,7 @@
 """VGG: how far small convolutions carry when there are more and more of them."""
 
+from typing import Any
+
 import keras
 
 from kerasdl.architectures.checks import check_classes, check_image_shape
@@ -41,7 +43,7 @@ def vgg_network(
     input_shape, classes = check_image_shape(input_shape, smallest=32), check_classes(classes)
     # The paper started the deeper columns from trained shallow ones. With He's deviation, made for this very kind of
     # network a year later, they learn without.
-    options = {"activation": "relu", "kernel_initializer": "he_normal"}
+    options: dict[str, Any] = {"activation": "relu", "kernel_initializer": "he_normal"}
     inputs = x = keras.Input(input_shape, name="images")
     for stage, words in enumerate(column.split("|"), start=1):
         index = 0

@@ -105,7 +105,8 @@ class DeepConvolutionStack(keras.layers.Layer):
             input_shape: With the batch dimension.
             output_shape: With the batch dimension.
         """
-        return self.depth * self.kernel_size**2 * input_shape[-1] * math.prod(output_shape[1:])
+        height, width, channels = (int(side or 0) for side in output_shape[1:])
+        return self.depth * self.kernel_size**2 * channels * height * width * channels
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this layer again."""

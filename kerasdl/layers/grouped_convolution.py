@@ -39,7 +39,7 @@ class GroupedConv2D(keras.layers.Conv2D):
 
     Example:
         >>> layer = GroupedConv2D(6, 3, groups=2)
-        >>> layer(keras.ops.ones((1, 5, 5, 4))).shape, layer.kernel.shape
+        >>> layer(keras.ops.ones((1, 5, 5, 4))).shape, tuple(layer.kernel.shape)
         (TensorShape([1, 3, 3, 6]), (3, 3, 2, 6))
 
     Reference:

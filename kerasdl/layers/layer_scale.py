@@ -29,7 +29,7 @@ class LayerScale(keras.layers.Layer):
         super().__init__(**kwargs)
         if isinstance(initial_value, bool) or not isinstance(initial_value, Real):
             raise ValueError(f"`initial_value` must be a number. Received: initial_value={initial_value!r}.")
-        self.initial_value = float(initial_value)
+        self.initial_value: float = float(initial_value)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes one factor per channel, the last axis."""

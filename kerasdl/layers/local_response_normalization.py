@@ -51,7 +51,7 @@ class LocalResponseNormalization(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Notes who is whose neighbour; there are no weights."""
-        if len(input_shape) != 4:
+        if len(input_shape) != 4 or input_shape[-1] is None:
             raise ValueError(
                 "LocalResponseNormalization expects maps of shape (batch, height, width, channels). "
                 f"Received: input_shape={tuple(input_shape)}."

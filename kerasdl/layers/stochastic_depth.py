@@ -38,10 +38,10 @@ class StochasticDepth(keras.layers.Layer):
                 "`rate` must be at least 0 and less than 1: the probability of leaving the branch out. "
                 f"Received: rate={rate!r}."
             )
-        self.rate = float(rate)
-        self.seed = seed
+        self.rate: float = float(rate)
+        self.seed: int | None = seed
         if self.rate > 0:
-            self.seed_generator = keras.random.SeedGenerator(seed)
+            self.seed_generator: Any = keras.random.SeedGenerator(seed)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Leaves the branch out or scales it up, in training; gives it as it is otherwise."""
