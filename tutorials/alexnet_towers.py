@@ -15,8 +15,8 @@ colour. The paper reports that this happened in every run, whatever the first we
 
 Here a small AlexNet of two towers learns to tell which of nine photographs a patch comes from. Then its filters are
 measured: how much of a filter's energy is colour? Two halves of a set of filters always differ a little, so the
-difference of the towers is compared with that of halves drawn by lot from the same filters. Edges in grey and patches of
-colour do appear, as in AlexNet. Does each kind keep to one tower?
+difference of the towers is compared with that of halves drawn by lot from the same filters. Edges in grey and patches
+of colour do appear, as in AlexNet. Does each kind keep to one tower?
 
 Exercises:
 

@@ -95,7 +95,7 @@ def main(
         quick: Small images, one seed and one epoch of few images, only to see that everything works.
         out: Folder for the metrics, the figures and the TensorBoard logs.
     """
-    metrics = {}
+    metrics: dict[str, float] = {}
     epochs = 1 if quick else epochs or 5
     if quick:
         side, seeds = 32, 1
@@ -104,7 +104,8 @@ def main(
     # as it was for ImageNet, and asked what its layers hold and how often they multiply for one image.
     table = rich.table.Table("network", "parameters", "paper", "multiply-adds")
     parts = ["stage 1", "stage 2", "stage 3", "stage 4", "stage 5", "dense layers"]
-    parameters, work = ({part: [] for part in parts} for _ in range(2))
+    parameters: dict[str, list[float]] = {part: [] for part in parts}
+    work: dict[str, list[float]] = {part: [] for part in parts}
     columns = ["A", "D (VGG-16)"] if quick else list(NETWORKS)
     for name, millions in (NETWORKS[column] for column in columns):
         costs = profiling.profile(getattr(architectures, name)(input_shape=(side, side, 3)), repeats=0)
@@ -158,8 +159,9 @@ def main(
     # maps, so that they train in seconds, and see small images.
     test = load(data, split="test[:256]" if quick else "test", batch_size=256, image_size=32)
     shape = tuple(test.element_spec[0].shape[1:])
-    accuracies, training_accuracies = ({name: [] for name in COLUMNS} for _ in range(2))
-    histories = {}
+    accuracies: dict[str, list[float]] = {name: [] for name in COLUMNS}
+    training_accuracies: dict[str, list[float]] = {name: [] for name in COLUMNS}
+    histories: dict[str, keras.callbacks.History] = {}
     for seed in range(seeds):
         split = "train[:640]" if quick else "train"
         train = load(data, split=split, batch_size=32, image_size=32, shuffle=True, seed=seed)
