@@ -190,8 +190,8 @@ def main(
     gain = deep - shallow
     error = gain.std(ddof=1) / np.sqrt(seeds) if seeds > 1 else 0.0
     for name, values in accuracies.items():
-        metrics[f"{name.replace(' ', '_')}_accuracy"] = np.mean(values)
-        metrics[f"{name.replace(' ', '_')}_training_accuracy"] = np.mean(training_accuracies[name])
+        metrics[f"{name.replace(' ', '_')}_accuracy"] = float(np.mean(values))
+        metrics[f"{name.replace(' ', '_')}_training_accuracy"] = float(np.mean(training_accuracies[name]))
     metrics["gain_of_small_filters"], metrics["gain_standard_error"] = gain.mean(), error
     metrics["gain_is_clear"] = float(seeds > 1 and abs(gain.mean()) > 3 * error)
     verdict = "which is clear" if metrics["gain_is_clear"] else "under three standard errors: nothing is shown"
