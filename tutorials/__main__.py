@@ -35,7 +35,7 @@ def list_lessons(context: typer.Context) -> None:
     """The lessons of the course. Without a command: lists them."""
     if context.invoked_subcommand is not None:
         return
-    table = Table("lesson", "question", "takes", show_lines=True)
+    table = Table(Column("lesson", no_wrap=True), "question", "takes", show_lines=True)
     for lesson in catalogue.lessons():
         table.add_row(lesson.name, lesson.question, lesson.facts["Takes"])
     console.print(table)
