@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import rich.box
 import rich.table
 
 from kerasdl import architectures
 from kerasdl.profiling.accuracies import PUBLISHED_TOP1
 from kerasdl.profiling.measuring import profile
-from kerasdl.profiling.profiles import Profile, memory_size, rendered, seconds
+from kerasdl.profiling.profiles import Profile, rendered
 
 # More curves than this cannot be told apart.
 _MOST_CURVES = 8
@@ -21,7 +22,9 @@ _MOST_CURVES = 8
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """The profiles of several networks. `print(comparison)` shows a table, with the parameters that can be trained.
+    """The profiles of several networks. `print(comparison)` shows a table: the parameters that can be trained, the
+    multiply-adds for one image, the memory of the weights and the most that activations take at once, the published
+    accuracy, and the time per image in batches of each size.
 
     Args:
         profiles: One per network and batch size, the batch sizes of a network side by side.
@@ -62,7 +65,7 @@ class Comparison:
                 [each.name for each in known],
                 sizes=[each.trainable_parameters / 1e6 for each in known],
                 size_label="parameters",
-                x_label="multiply-adds per image, in thousand millions",
+                x_label="multiply-adds per image, billions",
                 y_label="ImageNet top-1 accuracy, %",
                 log_x=True,
                 title="What accuracy costs (accuracies as published)",
@@ -84,13 +87,13 @@ class Comparison:
         return figures
 
     def __rich__(self) -> rich.table.Table:
-        table = rich.table.Table()
-        table.add_column("network")
-        for column in ("parameters", "multiply-adds", "weights", "peak activations", "top-1"):
-            table.add_column(column, justify="right")
+        # The units stand above, so that the table fits a terminal of 80 columns: a number cut off would be another.
+        table = rich.table.Table(box=rich.box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0)
+        table.add_column("network", no_wrap=True)
         sizes = list(dict.fromkeys(each.batch_size for each in self.profiles if each.latency is not None))
-        for size in sizes:
-            table.add_column(f"time per image, batch {size}", justify="right")
+        columns = ["parameters", "multiply-\nadds, M", "weights,\nMB", "peak,\nMB", "top-1,\n%"]
+        for column in (*columns, *(f"ms, batch\nof {size}" for size in sizes)):
+            table.add_column(column, justify="right", no_wrap=True)
         for name in self.names:
             measured = self.of(name)
             first = measured[0]
@@ -98,11 +101,11 @@ class Comparison:
             table.add_row(
                 name,
                 f"{first.trainable_parameters:,}",
-                f"{first.multiply_adds:,}",
-                memory_size(first.weight_bytes),
-                memory_size(first.peak_activation_bytes),
-                f"{PUBLISHED_TOP1[name].top1:.1f} %" if name in PUBLISHED_TOP1 else "",
-                *(seconds(value) if (value := times.get(size)) else "" for size in sizes),
+                f"{first.multiply_adds / 1e6:,.1f}",
+                f"{first.weight_bytes / 1e6:.1f}",
+                f"{first.peak_activation_bytes / 1e6:.1f}",
+                f"{PUBLISHED_TOP1[name].top1:.1f}" if name in PUBLISHED_TOP1 else "",
+                *(f"{1e3 * value:.3g}" if (value := times.get(size)) else "" for size in sizes),
             )
         return table
 
