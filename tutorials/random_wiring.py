@@ -118,21 +118,18 @@ def main(
 
     # All networks have the same stem, one stage and the same head, and differ by the graph alone. Of every family
     # several graphs are trained, each with other first weights: a single graph may be a lucky one.
-    def build(graph: networkx.DiGraph) -> keras.Model:
-        inputs = keras.Input(shape, name="images")
-        x = convolve_norm(inputs, channels, 3, 2, name="stage1_conv", relu=False)
-        x = random_stage(x, graph, channels, name="stage2")
-        x = keras.layers.ReLU(name="relu")(x)
-        x = keras.layers.GlobalAveragePooling2D(name="average")(x)
-        return keras.Model(inputs, classify(x, classes))
-
     accuracy = {name: np.zeros((seeds, epochs)) for name in WIRINGS}
     steps = epochs * len(train)
     for name, (generator, _) in WIRINGS.items():
         for seed in range(seeds):
             print(f"\n{name}, seed {seed}")
             keras.utils.set_random_seed(seed)
-            model = build(graphs[name, seed])
+            inputs = keras.Input(shape, name="images")
+            x = convolve_norm(inputs, channels, 3, 2, name="stage1_conv", relu=False)
+            x = random_stage(x, graphs[name, seed], channels, name="stage2")
+            x = keras.layers.ReLU(name="relu")(x)
+            x = keras.layers.GlobalAveragePooling2D(name="average")(x)
+            model = keras.Model(inputs, classify(x, classes))
             schedule = keras.optimizers.schedules.CosineDecay(
                 0.0, steps - steps // 10, warmup_target=3e-3, warmup_steps=steps // 10
             )
