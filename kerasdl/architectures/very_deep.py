@@ -61,7 +61,7 @@ def vanilla_cnn(
     size (`critical_variances` at q = 1 / depth: the deeper, the nearer to linear each layer must be). They are one
     layer, `stage2_out`: Keras cannot chain so many. Last come an average over all places and a dense layer.
 
-    A step changes all layers at once, so the rate of plain gradient descent must fall as 1 / depth.
+    A step changes all layers at once, so the rate of plain gradient descent must fall as 1 / depth, or faster.
 
     Each further layer adds `9 * channels**2 + channels` parameters; with 10,000 there are 23,205,258.
 
