@@ -158,7 +158,7 @@ NETWORKS = [
             parameters,
             multiply_adds,
             halved(112, 64, 256, 512, 1024, 2048) if wider == 4 else ((112, 112, 64), *halved(56, 64, 128, 256, 512)),
-            quick=name in ("resnet18", "resnet50"),
+            quick=name == "resnet18",
         )
         for name, (parameters, multiply_adds, wider) in RESIDUAL.items()
     ),
@@ -249,7 +249,6 @@ NETWORKS = [
             parameters,
             multiply_adds,
             ((56, 56, width), *halved(56, width, 2 * width, 4 * width, 8 * width)),
-            quick=name == "convnext_tiny",
         )
         for name, (parameters, multiply_adds, width) in CONVNEXT.items()
     ),

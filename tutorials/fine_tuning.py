@@ -29,6 +29,7 @@ Exercises:
 3. Repeat with `--images 100` and `--images 2000`. When does beginning from scratch catch up?
 """
 
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -77,19 +78,12 @@ def main(
     # Three beginnings. A new head on features that stay as they are is nearly a convex problem and bears a large
     # learning rate; weights that are good already should only be nudged. Random weights have far to go: they get three
     # times the epochs, and the rate at which this network learns the training images best (of 0.0003, 0.001, 0.002).
-    def from_scratch() -> keras.Model:
-        return squeezenet1_1(input_shape=(image_size, image_size, 3), classes=len(class_names))
-
-    def fine_tuning() -> keras.Model:
-        return pretrained("squeezenet1_1", classes=len(class_names), input_shape=(image_size, image_size, 3))
-
-    def head_only() -> keras.Model:
-        return freeze(fine_tuning(), until="stage4_out")
-
+    shape = {"classes": len(class_names), "input_shape": (image_size, image_size, 3)}
+    begin = partial(pretrained, "squeezenet1_1", **shape)
     ways = {
-        "from scratch": (from_scratch, 3e-4, 3 * epochs),
-        "head only": (head_only, 3e-3, epochs),
-        "fine-tuning": (fine_tuning, 5e-4, epochs),
+        "from scratch": (partial(squeezenet1_1, **shape), 3e-4, 3 * epochs),
+        "head only": (lambda: freeze(begin(), until="stage4_out"), 3e-3, epochs),
+        "fine-tuning": (begin, 5e-4, epochs),
     }
 
     # Each way sees the same images in the same order, once for every seed.
