@@ -14,7 +14,7 @@ be thin: here it adds 8 maps to those that are there. The paper needs a third of
 accuracy, and finds that the maps made early are used until the end.
 
 Is it so for a small network and few images? This lesson trains a DenseNet-BC and two ResNets on the same 1,000 images,
-one ResNet with about as many parameters and one with about as many multiply-adds, then looks at the weights. The answer
+one ResNet with about as many parameters and one with about as many multiply-adds, then cuts connections. The answer
 is no: in 120 steps the DenseNet, twice as deep and a fraction as wide, does not catch up, neither on the test images
 nor on those it is trained with. The paper's comparison is of networks of 40 layers and more after 300 epochs.
 
