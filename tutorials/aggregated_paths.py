@@ -167,8 +167,8 @@ def main(
         out / "figures" / "training_loss.png",
     )
 
-    # Which is better, and is it chance? Both networks of a seed saw the same batches, so it is their differences that
-    # count.
+    # Which is better, and is it chance? Each seed gives one difference (the two networks see the images in different
+    # orders); their mean should be at least three of its standard errors away from zero.
     for measured, values in (("accuracy", accuracy), ("training_loss", loss)):
         one, many = (values[name][:, -1] for name in networks)
         for (cardinality, width), last in zip(networks.values(), (one, many), strict=True):
