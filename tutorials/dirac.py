@@ -132,7 +132,7 @@ def main(
         metrics[f"{name.lower()}_loss"] = means[name][-1]
         metrics[f"{name.lower()}_accuracy"] = np.mean(accuracies[name])
         if name != "Dirac":
-            # The same seed gives the same images in the same order, so the runs are compared pair by pair.
+            # Run by run. The images come in another order in each, and that luck is part of the error.
             difference = np.array(runs)[:, -1] - np.array(losses["Dirac"])[:, -1]
             error = difference.std(ddof=1) / np.sqrt(seeds) if seeds > 1 else 0.0
             metrics[f"{name}_minus_dirac"], metrics[f"{name}_minus_dirac_error"] = difference.mean(), error

@@ -86,7 +86,7 @@ def main(
         "fine-tuning": (begin, 5e-4, epochs),
     }
 
-    # Each way sees the same images in the same order, once for every seed.
+    # Each way sees the same images, in an order that the seed decides, once for every seed.
     accuracies: dict[str, list[float]] = {way: [] for way in ways}
     curves: dict[str, list[list[float]]] = {way: [] for way in ways}
     for seed in range(seeds):

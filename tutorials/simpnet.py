@@ -88,7 +88,7 @@ def main(
     }
     keys = dict(zip(designs, ("saf", "max", "wide"), strict=True))
 
-    # The same seed means the same order of the images, and for the two thin networks the same first weights.
+    # The same seed means the same first weights for the two thin networks; the images come in another order in each run.
     curves = {name: {"accuracy": [], "val_accuracy": []} for name in designs}
     parameters = {}
     steps = epochs * len(train)

@@ -108,8 +108,8 @@ def main(
         out / "figures" / "gradients.png",
     )
 
-    # Now the training, with everything equal but the first weights of the stack: the same images in the same order,
-    # the same layers before and behind. The mean image is taken away, and the rest is scaled to the spread that the
+    # Now the training, with everything equal but the first weights of the stack (and the order of the images): the same
+    # images, the same layers before and behind. The mean image is taken away, and the rest is scaled to the spread that the
     # network expects: what all images have in common would be the steepest direction of the loss, and the learning rate
     # would have to be small for its sake. It must be small anyway, for a step moves a thousand layers at once.
     size = (16, 16)
