@@ -88,7 +88,8 @@ def main(
     }
     keys = dict(zip(designs, ("saf", "max", "wide"), strict=True))
 
-    # The same seed means the same first weights for the two thin networks; the images come in another order in each run.
+    # The same seed means the same first weights for the two thin networks; the order of the images is another in each
+    # run.
     curves = {name: {"accuracy": [], "val_accuracy": []} for name in designs}
     parameters = {}
     steps = epochs * len(train)

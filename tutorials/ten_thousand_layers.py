@@ -108,10 +108,11 @@ def main(
         out / "figures" / "gradients.png",
     )
 
-    # Now the training, with everything equal but the first weights of the stack (and the order of the images): the same
-    # images, the same layers before and behind. The mean image is taken away, and the rest is scaled to the spread that the
-    # network expects: what all images have in common would be the steepest direction of the loss, and the learning rate
-    # would have to be small for its sake. It must be small anyway, for a step moves a thousand layers at once.
+    # Now the training, with everything equal but the first weights of the stack (and the order of the images): the
+    # same images, the same layers before and behind. The mean image is taken away, and the rest is scaled to the spread
+    # that the network expects: what all images have in common would be the steepest direction of the loss, and the
+    # learning rate would have to be small for its sake. It must be small anyway, for a step moves a thousand layers at
+    # once.
     size = (16, 16)
     train = load(data, split=f"train[:{images}]", batch_size=32, image_size=size, shuffle=True, seed=0)
     test = load(data, split="test[:100]" if quick else "test[:500]", batch_size=250, image_size=size)
