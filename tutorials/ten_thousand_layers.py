@@ -6,7 +6,8 @@ Takes:  about 110 seconds on 2 cores (153 on one); with `--full` about two hours
 Expect: From the last of 10,000 layers to the first, a gradient changes by a factor of 10^0.1 with delta-orthogonal
         weights, 10^-59 with Glorot's and 10^203 with He's. After 100 steps of training the delta-orthogonal network of
         1,000 layers has 25.6 % of 500 test images right, and its loss, now 2.00, still falls; with Glorot's weights the
-        network is at chance, 10.0 %, loss 2.30 (one seed; `--seeds 3` repeats it).
+        network is at chance, 10.0 %, loss 2.30. With `--seeds 3` (9 minutes on one busy core): 28.3 % and 10.0 %, a
+        difference of 18.3 ± 1.4 points.
 
 Deep networks came to be trained with the help of shortcuts and normalisation. Are they needed, or do they only mend
 what the first weights got wrong? A layer multiplies a signal on its way forward, and a gradient on its way back, by
