@@ -284,16 +284,7 @@ NETWORKS = [
         for generator in ("ws", "er", "ba")
     ),
     # A 3x3 stem, a convolution for every layer, and ten classes from the 16 averages.
-    Network(
-        "vanilla_cnn",
-        {"depth": 100},
-        237_258,
-        None,
-        ((8, 8, 16), (8, 8, 16)),
-        (16, 16),
-        {"depth": 12},
-        quick=True,
-    ),
+    Network("vanilla_cnn", {"depth": 100}, 237_258, None, ((8, 8, 16),) * 2, (16, 16), {"depth": 12}, quick=True),
     Network(
         "vanilla_cnn", {"depth": 10_000}, 237_258 + 9_900 * (9 * 16 * 16 + 16), None, ((8, 8, 16), (8, 8, 16)), (16, 16)
     ),
