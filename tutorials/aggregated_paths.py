@@ -28,6 +28,7 @@ Exercises:
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -54,7 +55,7 @@ def milliseconds(channels: int, side: int, images: int, repeats: int) -> list[tu
     calls = []
     for row in complexity_table(channels, side):
         inputs = keras.Input((side, side, channels))
-        paths = {"cardinality": row["cardinality"], "width": row["width"]}
+        paths: dict[str, Any] = {"cardinality": row["cardinality"], "width": row["width"]}
         block = keras.Model(inputs, aggregated_block(inputs, channels // 4, 1, name="block", out="out", **paths))
 
         @tf.function
@@ -131,7 +132,7 @@ def main(
     networks = {"ResNet (1 path)": (1, 64), "ResNeXt (32 paths)": (32, 4)}
     results: dict[str, list[dict[str, list[float]]]] = {name: [] for name in networks}
     for seed in range(seeds):
-        options = {"image_size": (side, side), "seed": seed}
+        options: dict[str, Any] = {"image_size": (side, side), "seed": seed}
         train = load(data, split="train[:400]" if quick else "train", batch_size=100, shuffle=True, **options)
         test = load(data, split="test[:200]" if quick else "test", batch_size=200, **options)
         shape = tuple(train.element_spec[0].shape[1:])

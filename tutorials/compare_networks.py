@@ -76,8 +76,9 @@ def main(
         full: Every network whose accuracy is known; VGG-16 is timed as well.
         out: Folder for the metrics, the figures and the TensorBoard logs.
     """
-    names = tuple(PUBLISHED_TOP1) if full else SOME
-    timed_names, sizes = (*TIMED, "vgg16") if full else TIMED, BATCH_SIZES
+    names: tuple[str, ...] = tuple(PUBLISHED_TOP1) if full else SOME
+    timed_names: tuple[str, ...] = (*TIMED, "vgg16") if full else TIMED
+    sizes: tuple[int, ...] = BATCH_SIZES
     if quick:
         names, timed_names, sizes, epochs = ("squeezenet1_1", "resnet18"), ("squeezenet1_1", "resnet18"), (1, 2), 1
 

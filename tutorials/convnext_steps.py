@@ -40,6 +40,7 @@ import dataclasses
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -70,7 +71,7 @@ class Design:
     own_downsampling: bool = False  # Layers between the stages make the maps smaller.
 
 
-STEPS = {
+STEPS: dict[str, dict[str, Any]] = {
     "ResNet": {},
     "share of blocks per stage": {"blocks": (1, 3, 1)},
     "patches as stem": {"patches": True},

@@ -84,7 +84,7 @@ def with_keras(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 def seconds_of(function: Callable, *arguments: np.ndarray) -> float:
     """The shortest of some runs: what disturbs a measurement only ever makes it longer."""
-    spent = []
+    spent: list[float] = []
     while len(spent) < 2 or (sum(spent) < 0.2 and len(spent) < 50):
         begin = time.perf_counter()
         function(*arguments)
@@ -124,7 +124,7 @@ def main(
         "Keras": with_keras,
     }
     sides = [8, 16] if quick else [8, 16, 32, 64, 128]
-    times = {name: [] for name in ways}
+    times: dict[str, list[float]] = {name: [] for name in ways}
     for side in sides:
         image = random.normal(size=(side, side, 8)).astype("float32")
         expected = with_keras(image, kernel)

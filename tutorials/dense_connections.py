@@ -125,7 +125,8 @@ def main(
     # weights that nobody needs. The rate rises for a tenth of the steps and falls along a cosine. It is the same for
     # all three networks.
     accuracy: dict[str, list[float]] = {name: [] for name in names}
-    histories, norms, metrics, first = {}, {}, {}, names[0]
+    metrics: dict[str, float] = {}
+    histories, norms, first = {}, {}, names[0]
     for seed in range(seeds):
         train = load(data, split=f"train[:{images}]", batch_size=50, shuffle=True, seed=seed)
         steps = epochs * len(train)
@@ -196,11 +197,11 @@ def main(
     )
 
     # How much of what is missed in all are maps that some layer in between has seen already?
-    newest = sum(np.trace(table[1:, 1:]) for table in tables.values())
-    everything = sum(np.nansum(table[:, 1:]) for table in tables.values())
+    newest = float(sum(np.trace(table[1:, 1:]) for table in tables.values()))
+    everything = float(sum(np.nansum(table[:, 1:]) for table in tables.values()))
     metrics["share_of_older_maps"] = 1 - newest / everything
     for name in names:
-        metrics[f"{short(name)}_accuracy"] = np.mean(accuracy[name])
+        metrics[f"{short(name)}_accuracy"] = float(np.mean(accuracy[name]))
         metrics[f"{short(name)}_largest_over_smallest_gradient"] = norms[name].max() / norms[name].min()
     for name in names[1:] if seeds > 1 else []:
         difference = np.subtract(accuracy[first], accuracy[name])

@@ -24,8 +24,10 @@ Exercises:
 """
 
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -81,7 +83,7 @@ def main(
         out: Folder for the metrics, the figures and the TensorBoard logs.
     """
     epochs, images, seeds, blocks = (1, 200, 1, 1) if quick else (epochs, images, seeds, BLOCKS)
-    options = {"batch_size": 100, "image_size": (12, 12)}
+    options: dict[str, Any] = {"batch_size": 100, "image_size": (12, 12)}
     train = load(data, split=f"train[:{images}]", shuffle=True, **options)
     test = load(data, split="test[:200]" if quick else "test", **options)
     shape, classes = tuple(train.element_spec[0].shape[1:]), len(info(data).classes)
@@ -93,7 +95,7 @@ def main(
     # The learning rate is 0.1 for all: of 0.03, 0.1 and 0.3 the best for the plain network, by the training loss after
     # 5 epochs of 1,000 images with one seed (1.99, 1.85, 1.97). The Dirac one would rather have 0.3 (1.74, 1.00, 0.65),
     # the residual one 0.03 (0.52, 0.58, 1.70), so what follows does not flatter them.
-    blocks_of = {
+    blocks_of: dict[str, Callable] = {
         "plain": partial(dirac_block, conv=keras.layers.Conv2D),
         "Dirac": dirac_block,
         "residual": partial(basic_block, shortcut=zero_padding),

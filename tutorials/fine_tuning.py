@@ -29,8 +29,10 @@ Exercises:
 3. Repeat with `--images 100` and `--images 2000`. When does beginning from scratch catch up?
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -70,7 +72,8 @@ def main(
         images, epochs, seeds = 64, 1, 1
     # A folder holds no test images of its own: the last fifth is kept back.
     is_folder = Path(data).is_dir()
-    read, source = (from_folder, Path(data)) if is_folder else (load, data)
+    read: Callable[..., Any] = from_folder if is_folder else load
+    source: Any = Path(data) if is_folder else data
     class_names = info(source).classes
     parts = ("train[:80%]", "train[80%:]") if is_folder else (f"train[:{images}]", f"test[:{64 if quick else 500}]")
     test = read(source, split=parts[1], batch_size=100, image_size=image_size)
@@ -78,9 +81,9 @@ def main(
     # Three beginnings. A new head on features that stay as they are is nearly a convex problem and bears a large
     # learning rate; weights that are good already should only be nudged. Random weights have far to go: they get three
     # times the epochs, and the rate at which this network learns the training images best (of 0.0003, 0.001, 0.002).
-    shape = {"classes": len(class_names), "input_shape": (image_size, image_size, 3)}
+    shape: dict[str, Any] = {"classes": len(class_names), "input_shape": (image_size, image_size, 3)}
     begin = partial(pretrained, "squeezenet1_1", **shape)
-    ways = {
+    ways: dict[str, tuple[Callable[[], keras.Model], float, int]] = {
         "from scratch": (partial(squeezenet1_1, **shape), 3e-4, 3 * epochs),
         "head only": (lambda: freeze(begin(), until="stage4_out"), 3e-3, epochs),
         "fine-tuning": (begin, 5e-4, epochs),

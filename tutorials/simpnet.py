@@ -90,7 +90,7 @@ def main(
 
     # The same seed means the same first weights for the two thin networks; the order of the images is another in each
     # run.
-    curves = {name: {"accuracy": [], "val_accuracy": []} for name in designs}
+    curves: dict[str, dict[str, list]] = {name: {"accuracy": [], "val_accuracy": []} for name in designs}
     parameters = {}
     steps = epochs * len(train)
     for name, (widths, rates) in designs.items():

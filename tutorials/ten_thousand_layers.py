@@ -121,7 +121,8 @@ def main(
     mean, spread = pixels.mean(axis=0), (pixels - pixels.mean(axis=0)).std()
     train, test = (part.map(lambda x, y: (0.5 + 0.29 * (x - mean) / spread, y)) for part in (train, test))
     shape, classes = pixels.shape[1:], len(info(data).classes)
-    histories, moved = {"delta-orthogonal": [], "Glorot": []}, {}
+    histories: dict[str, list] = {"delta-orthogonal": [], "Glorot": []}
+    moved = {}
     for seed in range(seeds):
         for name, runs in histories.items():
             keras.utils.set_random_seed(seed)
