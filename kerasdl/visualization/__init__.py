@@ -6,9 +6,10 @@
 import importlib
 from types import ModuleType
 
+from kerasdl.visualization.gradients import saliency
 from kerasdl.visualization.weights import filters
 
-__all__ = ["filters", "plots"]
+__all__ = ["filters", "plots", "saliency"]
 
 
 def __getattr__(name: str) -> ModuleType:
