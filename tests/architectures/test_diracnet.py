@@ -28,7 +28,7 @@ def logits(model, images):
 @pytest.mark.parametrize(
     ("builder", "trained", "folded", "shape"),
     [
-        (diracnet18, 11_523_368, 11_511_784, (64, 64, 3)),
+        pytest.param(diracnet18, 11_523_368, 11_511_784, (64, 64, 3), marks=pytest.mark.slow),
         pytest.param(diracnet34, 21_638_952, 21_616_232, (64, 64, 3), marks=pytest.mark.slow),
         # 297,066 in kernels and the head; per map of the six Dirac convolutions four numbers, of the first layer two.
         (partial(diracnet_cifar, 10, 2), 297_066 + 4 * 448 + 2 * 32, 297_066 + 448 + 32, (16, 16, 3)),

@@ -194,6 +194,7 @@ def test_every_layer_is_registered_under_its_own_name():
     assert names == [f"kerasdl>{each.__name__}" for each in classes]
 
 
+@pytest.mark.slow
 def test_saved_networks_open_in_a_fresh_process_after_import_kerasdl(tmp_path):
     expected = {}
     small = [network for network in ONE_OF_A_FAMILY if network.parameters < 2e6]

@@ -210,6 +210,7 @@ def cross_entropy(probabilities, labels):
     return -np.log(np.asarray(probabilities)[np.arange(len(labels)), labels])
 
 
+@pytest.mark.slow
 def test_both_fits_add_the_heads_losses_up_with_their_weights():
     random = np.random.default_rng(0)
     images, labels = random.random((4, 65, 65, 3), dtype="float32"), np.array([0, 1, 2, 1])

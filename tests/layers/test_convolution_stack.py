@@ -103,6 +103,7 @@ def test_gradients_of_gradients():
     assert float(slope) == pytest.approx((values[0] - values[1]) / 2e-3, rel=2e-2)
 
 
+@pytest.mark.slow
 def test_keeps_norms_through_ten_thousand_layers():
     layer = DeepConvolutionStack(10_000, activation=None)
     x, arriving = (tf.random.normal((2, 3, 3, 8), seed=seed) for seed in (0, 1))

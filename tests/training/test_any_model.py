@@ -169,6 +169,7 @@ def test_arguments_in_the_forms_that_model_fit_takes():
     assert len(training.fit(model, batches(2), epochs=1, callbacks=None, verbose=0).epoch) == 1
 
 
+@pytest.mark.slow
 def test_many_short_trainings_do_not_alarm_tensorflow(caplog):
     for _ in range(8):
         training.fit(network(), batches(2), epochs=1, validation_data=batches(1), verbose=0)
