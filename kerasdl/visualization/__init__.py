@@ -6,10 +6,12 @@
 import importlib
 from types import ModuleType
 
+from kerasdl.visualization.activation_maps import grad_cam
 from kerasdl.visualization.gradients import saliency
+from kerasdl.visualization.rectified_gradients import deconvolution, guided_backpropagation
 from kerasdl.visualization.weights import filters
 
-__all__ = ["filters", "plots", "saliency"]
+__all__ = ["deconvolution", "filters", "grad_cam", "guided_backpropagation", "plots", "saliency"]
 
 
 def __getattr__(name: str) -> ModuleType:
