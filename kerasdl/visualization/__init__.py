@@ -7,11 +7,20 @@ import importlib
 from types import ModuleType
 
 from kerasdl.visualization.activation_maps import grad_cam
-from kerasdl.visualization.gradients import saliency
+from kerasdl.visualization.gradients import integrated_gradients, saliency, smooth_grad
 from kerasdl.visualization.rectified_gradients import deconvolution, guided_backpropagation
 from kerasdl.visualization.weights import filters
 
-__all__ = ["deconvolution", "filters", "grad_cam", "guided_backpropagation", "plots", "saliency"]
+__all__ = [
+    "deconvolution",
+    "filters",
+    "grad_cam",
+    "guided_backpropagation",
+    "integrated_gradients",
+    "plots",
+    "saliency",
+    "smooth_grad",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""What in the image moves a score: the gradient, plain and averaged over noise."""
+"""What in the image moves a score: the gradient, plain, averaged over noise, and along a way."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +15,7 @@ from kerasdl.visualization.targets import (
     check_images,
     check_target,
     check_unit,
+    predicted_classes,
     score_of,
     warn_if_empty,
 )
@@ -71,3 +72,156 @@ def _saliency(
     model: keras.Model, images: tf.Tensor, classes: tf.Tensor, *, function: Callable | None, unit: Unit | None
 ) -> tf.Tensor:
     return tf.reduce_max(tf.abs(image_gradient(model, images, classes, function, unit)), axis=-1)
+
+
+def smooth_grad(
+    model: keras.Model,
+    images: Any,
+    target: Target = None,
+    *,
+    unit: Unit | None = None,
+    samples: int = 32,
+    noise: float = 0.15,
+    seed: int = 0,
+    batch_size: int = 32,
+) -> np.ndarray:
+    """Saliency of the mean gradient over noisy copies of an image: what is left when the small wiggles cancel out.
+
+    Args:
+        model: Any Keras model; it is left as it is.
+        images: `(N, height, width, channels)`, in the range the model was trained on.
+        target: None for the predicted class (of the image without noise), a class, one class per image, or a callable
+            on the unnormalised scores.
+        unit: In the place of a class, one neuron: (layer, (row, column, channel)).
+        samples: Noisy copies of each image. They are made one after the other, so memory does not grow with them.
+        noise: Deviation of the noise, as a share of the image's range, its largest value less its smallest.
+        seed: Decides the noise.
+        batch_size: Images at once.
+
+    Returns:
+        Maps, `(N, H, W)` float32, raw.
+
+    Reference:
+        [Smilkov et al., 2017](https://arxiv.org/abs/1706.03825)
+    """
+    images, classes, function, unit = _prepare(model, images, target, unit, samples)
+    if not noise >= 0:
+        raise ValueError(f"`noise` must be a number of at least 0. Received: {noise!r}.")
+    run = compiled(model, _smooth_grad, function=function, unit=unit, samples=samples)
+    numbers = np.arange(len(images), dtype="int32")  # Each image has noise of its own, whatever batch it comes in.
+    deviation = noise * (images.max(axis=(1, 2, 3)) - images.min(axis=(1, 2, 3)))
+
+    def batch(*arrays: np.ndarray) -> tf.Tensor:
+        return run(*arrays, np.int32(seed))
+
+    return in_batches(batch, batch_size, images, classes, deviation.astype("float32"), numbers)
+
+
+def integrated_gradients(
+    model: keras.Model,
+    images: Any,
+    target: Target = None,
+    *,
+    unit: Unit | None = None,
+    baseline: float | np.ndarray = 0.0,
+    steps: int = 64,
+    batch_size: int = 32,
+) -> np.ndarray:
+    """What each pixel and channel adds to the score on the straight way from a baseline to the image.
+
+    All parts together are the score of the image less that of the baseline, but for the error of adding up `steps`
+    gradients in the place of an integral.
+
+    Args:
+        model: Any Keras model; it is left as it is.
+        images: `(N, height, width, channels)`, in the range the model was trained on.
+        target: None for the predicted class (of the image itself), a class, one class per image, or a callable on the
+            unnormalised scores.
+        unit: In the place of a class, one neuron: (layer, (row, column, channel)).
+        baseline: The image that stands for nothing: a number, or an array as large as one image.
+        steps: Gradients on the way, taken one after the other, so memory does not grow with them.
+        batch_size: Images at once.
+
+    Returns:
+        Parts with their signs, `(N, height, width, channels)` float32.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
+        >>> parts = integrated_gradients(model, np.ones((1, 2, 2, 1)), 0)
+        >>> bool(np.isclose(parts.sum(), model(np.ones((1, 2, 2, 1)))[0, 0]))
+        True
+
+    Reference:
+        [Sundararajan et al., 2017](https://arxiv.org/abs/1703.01365), equation 1
+    """
+    images, classes, function, unit = _prepare(model, images, target, unit, steps)
+    start = np.asarray(baseline, "float32")
+    if start.shape not in ((), images.shape[1:]) or not np.isfinite(start).all():
+        raise ValueError(
+            f"`baseline` must be a number, or an array of shape {images.shape[1:]}, and finite. "
+            f"Received: shape {start.shape}."
+        )
+    starts = np.broadcast_to(start, images.shape)
+    run = compiled(model, _integrated_gradients, function=function, unit=unit, steps=steps)
+    return in_batches(run, batch_size, images, classes, starts)
+
+
+def _prepare(
+    model: keras.Model, images: Any, target: Target, unit: Unit | None, count: int
+) -> tuple[np.ndarray, np.ndarray, Callable | None, Unit | None]:
+    """Checks the arguments; the predicted class is that of the image itself, on all of the way."""
+    images = check_images(model, images)
+    classes, function = check_target(model, images, target)
+    if not isinstance(count, int) or count < 1:
+        raise ValueError(f"`samples` and `steps` must be whole numbers of at least 1. Received: {count!r}.")
+    if unit is not None:
+        unit = check_unit(model, images, unit)
+    elif target is None:
+        classes = in_batches(compiled(model, predicted_classes), 32, images)
+    return images, classes, function, unit
+
+
+def _smooth_grad(
+    model: keras.Model,
+    images: tf.Tensor,
+    classes: tf.Tensor,
+    deviation: tf.Tensor,
+    numbers: tf.Tensor,
+    seed: tf.Tensor,
+    *,
+    function: Callable | None,
+    unit: Unit | None,
+    samples: int,
+) -> tf.Tensor:
+    def draw(number: tf.Tensor, sample: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_normal(images.shape[1:], tf.stack([seed, number * samples + sample]))
+
+    def step(sample: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        noise = tf.map_fn(lambda number: draw(number, sample), numbers, fn_output_signature=tf.float32)
+        noisy = images + noise * deviation[:, None, None, None]
+        return sample + 1, total + image_gradient(model, noisy, classes, function, unit)
+
+    first = (tf.constant(0), tf.zeros_like(images))
+    _, total = tf.while_loop(lambda sample, _: sample < samples, step, first)
+    return tf.reduce_max(tf.abs(total / samples), axis=-1)
+
+
+def _integrated_gradients(
+    model: keras.Model,
+    images: tf.Tensor,
+    classes: tf.Tensor,
+    starts: tf.Tensor,
+    *,
+    function: Callable | None,
+    unit: Unit | None,
+    steps: int,
+) -> tf.Tensor:
+    def step(place: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # In the middle of each of the equal parts of the way.
+        share = (tf.cast(place, "float32") + 0.5) / steps
+        between = starts + share * (images - starts)
+        return place + 1, total + image_gradient(model, between, classes, function, unit)
+
+    first = (tf.constant(0), tf.zeros_like(images))
+    _, total = tf.while_loop(lambda place, _: place < steps, step, first)
+    return (images - starts) * total / steps

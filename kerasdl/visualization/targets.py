@@ -96,11 +96,19 @@ def score(logits: tf.Tensor, classes: tf.Tensor, function: Callable | None = Non
                 f"image, shape (N,). It returned shape {values.shape}."
             )
         return values
-    logits = tf.reshape(logits, (-1, int(np.prod(logits.shape[1:]))))
-    if logits.shape[-1] == 1:
-        logits = tf.concat([-logits, logits], axis=1)
+    logits = _of_each_class(logits)
     chosen = tf.where(classes < 0, tf.argmax(logits, axis=1, output_type=tf.int32), classes)
     return tf.gather(logits, chosen, axis=1, batch_dims=1)
+
+
+def predicted_classes(model: keras.Model, images: tf.Tensor) -> tf.Tensor:
+    """The class that the model finds likeliest, for each image."""
+    return tf.argmax(_of_each_class(forward(model, images)), axis=1, output_type=tf.int32)
+
+
+def _of_each_class(logits: tf.Tensor) -> tf.Tensor:
+    logits = tf.reshape(logits, (-1, int(np.prod(logits.shape[1:]))))
+    return tf.concat([-logits, logits], axis=1) if logits.shape[-1] == 1 else logits
 
 
 def score_of(
