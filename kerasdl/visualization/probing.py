@@ -8,6 +8,7 @@ changed afterwards, and in a compiled function nothing is left of the detour.
 
 import contextlib
 import difflib
+import functools
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -237,12 +238,16 @@ def compiled(model: keras.Model, function: Callable, /, **options: Any) -> Calla
         if key not in kept:
             if len(kept) >= _KEPT:
                 del kept[next(iter(kept))]
-            kept[key] = tf.function(
-                lambda *arguments: function(reference(), *arguments, **options), input_signature=specs, autograph=False
-            )
+            # A partial, not a lambda: TensorFlow counts tracings by the code, and would warn of many functions of one.
+            body = functools.partial(_run, function, reference, options)
+            kept[key] = tf.function(body, input_signature=specs, autograph=False)
         return kept[key](*tensors)
 
     return run
+
+
+def _run(function: Callable, reference: weakref.ref, options: dict[str, Any], *tensors: tf.Tensor) -> Any:
+    return function(reference(), *tensors, **options)
 
 
 def in_batches(function: Callable, batch_size: int, *arrays: np.ndarray) -> Any:

@@ -226,3 +226,11 @@ def test_a_unit_is_explained_by_the_kernel_that_makes_it():
     expected = np.zeros((3, 16, 16))
     expected[:, 5:8, 6:9] = np.abs(kernel).max(axis=-1)
     np.testing.assert_allclose(maps, expected, atol=1e-6)
+
+
+def test_many_models_do_not_alarm_tensorflow(caplog):
+    model = nested()
+    for channel in range(4):
+        for row in range(3):
+            saliency(model, IMAGES, unit=("inner", (row, 0, channel)))
+    assert "retracing" not in caplog.text
