@@ -11,10 +11,8 @@ from kerasdl.visualization.probing import compiled, in_batches
 from kerasdl.visualization.targets import (
     Target,
     Unit,
+    check_arguments,
     check_gradient,
-    check_images,
-    check_target,
-    check_unit,
     predicted_classes,
     score_of,
     warn_if_empty,
@@ -44,10 +42,7 @@ def saliency(
     Reference:
         [Simonyan et al., 2013](https://arxiv.org/abs/1312.6034), section 3.1
     """
-    images = check_images(model, images)
-    classes, function = check_target(model, images, target)
-    if unit is not None:
-        unit = check_unit(model, images, unit)
+    images, classes, function, unit = check_arguments(model, images, target, unit)
     run = compiled(model, _saliency, function=function, unit=unit)
     maps = in_batches(run, batch_size, images, classes)
     warn_if_empty(maps, "the score does not change with the image; a unit behind a rectifier may be off.")
@@ -60,11 +55,12 @@ def image_gradient(
     classes: tf.Tensor,
     function: Callable | None = None,
     unit: Unit | None = None,
+    **options: Any,
 ) -> tf.Tensor:
-    """The gradient of each image's score with respect to the image."""
+    """The gradient of each image's score with respect to the image; `options` are those of `forward`."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
-        scores = score_of(model, images, classes, function=function, unit=unit)
+        scores = score_of(model, images, classes, function=function, unit=unit, **options)
     return check_gradient(model, tape.gradient(scores, images), images)
 
 
@@ -170,13 +166,10 @@ def _prepare(
     model: keras.Model, images: Any, target: Target, unit: Unit | None, count: int
 ) -> tuple[np.ndarray, np.ndarray, Callable | None, Unit | None]:
     """Checks the arguments; the predicted class is that of the image itself, on all of the way."""
-    images = check_images(model, images)
-    classes, function = check_target(model, images, target)
+    images, classes, function, unit = check_arguments(model, images, target, unit)
     if not isinstance(count, int) or count < 1:
         raise ValueError(f"`samples` and `steps` must be whole numbers of at least 1. Received: {count!r}.")
-    if unit is not None:
-        unit = check_unit(model, images, unit)
-    elif target is None:
+    if unit is None and target is None:
         classes = in_batches(compiled(model, predicted_classes), 32, images)
     return images, classes, function, unit
 

@@ -7,17 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl.visualization.gradients import image_gradient
 from kerasdl.visualization.probing import Tap, compiled, has_rectifier, in_batches
-from kerasdl.visualization.targets import (
-    Target,
-    Unit,
-    check_gradient,
-    check_images,
-    check_target,
-    check_unit,
-    score_of,
-    warn_if_empty,
-)
+from kerasdl.visualization.targets import Target, Unit, check_arguments, warn_if_empty
 
 
 def guided_backpropagation(
@@ -95,10 +87,7 @@ def _deconvolved(x: tf.Tensor, relu: Tap) -> tf.Tensor:
 def _maps(
     model: keras.Model, images: Any, target: Target, unit: Unit | None, batch_size: int, *, rule: Callable
 ) -> np.ndarray:
-    images = check_images(model, images)
-    classes, function = check_target(model, images, target)
-    if unit is not None:
-        unit = check_unit(model, images, unit)
+    images, classes, function, unit = check_arguments(model, images, target, unit)
     if not has_rectifier(model):
         raise ValueError(
             f"Expected a model with rectifiers, for only they are treated otherwise. Received: model {model.name!r} "
@@ -119,7 +108,4 @@ def _gradient(
     unit: Unit | None,
     rule: Callable,
 ) -> tf.Tensor:
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(images)
-        scores = score_of(model, images, classes, function=function, unit=unit, rectifier=rule)
-    return check_gradient(model, tape.gradient(scores, images), images)
+    return image_gradient(model, images, classes, function, unit, rectifier=rule)

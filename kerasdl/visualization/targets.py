@@ -59,6 +59,15 @@ def check_target(model: keras.Model, images: np.ndarray, target: Target) -> tupl
     return np.broadcast_to(classes.astype("int32"), (len(images),)).copy(), None
 
 
+def check_arguments(
+    model: keras.Model, images: Any, target: Target, unit: Unit | None
+) -> tuple[np.ndarray, np.ndarray, Callable | None, Unit | None]:
+    """Images, classes, callable and unit, checked: what every explanation of a score begins with."""
+    images = check_images(model, images)
+    classes, function = check_target(model, images, target)
+    return images, classes, function, None if unit is None else check_unit(model, images, unit)
+
+
 def number_of_classes(model: keras.Model, images: np.ndarray) -> int:
     """How many classes there are to choose from: two where the model has a single score."""
     return max(2, compiled(model, forward)(images[:1]).shape[-1])
