@@ -10,7 +10,7 @@ from types import ModuleType
 from kerasdl import architectures, initializers, layers, training
 from kerasdl.version import __version__
 
-_LAZY = ("callbacks", "data", "profiling", "tutorials", "visualization")
+_LAZY = ("adversarial", "callbacks", "data", "profiling", "tutorials", "visualization")
 
 __all__ = ["__version__", "architectures", "initializers", "layers", "training", *_LAZY]
 
