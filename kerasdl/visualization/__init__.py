@@ -6,19 +6,27 @@
 import importlib
 from types import ModuleType
 
-from kerasdl.visualization.activation_maps import grad_cam
+from kerasdl.visualization.activation_maps import class_activation_map, grad_cam, grad_cam_plus_plus
 from kerasdl.visualization.gradients import integrated_gradients, saliency, smooth_grad
+from kerasdl.visualization.landscapes import loss_landscape
+from kerasdl.visualization.occlusions import occlusion
 from kerasdl.visualization.rectified_gradients import deconvolution, guided_backpropagation
+from kerasdl.visualization.score_weighting import score_cam
 from kerasdl.visualization.weights import filters
 
 __all__ = [
+    "class_activation_map",
     "deconvolution",
     "filters",
     "grad_cam",
+    "grad_cam_plus_plus",
     "guided_backpropagation",
     "integrated_gradients",
+    "loss_landscape",
+    "occlusion",
     "plots",
     "saliency",
+    "score_cam",
     "smooth_grad",
 ]
 
