@@ -12,6 +12,7 @@ from kerasdl.visualization.landscapes import loss_landscape
 from kerasdl.visualization.occlusions import occlusion
 from kerasdl.visualization.rectified_gradients import deconvolution, guided_backpropagation
 from kerasdl.visualization.score_weighting import score_cam
+from kerasdl.visualization.segmentation import segment
 from kerasdl.visualization.weights import filters
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "plots",
     "saliency",
     "score_cam",
+    "segment",
     "smooth_grad",
 ]
 
