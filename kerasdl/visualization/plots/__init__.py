@@ -9,6 +9,7 @@ from kerasdl.visualization.plots.heatmaps import heatmap
 from kerasdl.visualization.plots.images import image_grid
 from kerasdl.visualization.plots.matrices import confusion_matrix
 from kerasdl.visualization.plots.nodes import graphs
+from kerasdl.visualization.plots.overlays import compare_maps, overlay_grid
 from kerasdl.visualization.plots.stacks import stacked_bars
 from kerasdl.visualization.plots.staircases import staircase
 from kerasdl.visualization.plots.style import COLOURS, save
@@ -16,11 +17,13 @@ from kerasdl.visualization.plots.style import COLOURS, save
 __all__ = [
     "COLOURS",
     "bars",
+    "compare_maps",
     "confusion_matrix",
     "graphs",
     "heatmap",
     "image_grid",
     "lines",
+    "overlay_grid",
     "save",
     "scatter",
     "stacked_bars",

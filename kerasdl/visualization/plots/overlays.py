@@ -1,0 +1,129 @@
+"""Maps on the images that they explain: one after the other, or method beside method."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from kerasdl.visualization.plots.images import image_grid
+
+# How much of the colour is the map's, and the share of pixels that may be brighter than the end of its scale: a few
+# stray pixels would leave all others dark.
+_OPACITY, _BEYOND = 0.65, 0.005
+_LEGENDS = {
+    "heat": "dark: little, yellow: much",
+    "signed": "red: for, blue: against",
+    "colours": "mid-grey: zero",
+    "mask": "in colour: the mask",
+}
+
+
+def overlay_grid(
+    images: Any,
+    maps: Any,
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Each map on its image, under its own title; a line below says what the colours mean.
+
+    Maps of numbers from 0 are drawn from dark to yellow over the image in grey; those with negative numbers as red for,
+    blue against; those with channels on their own, around mid-grey; and of masks the image in colour, its rest pale.
+    Every map has its own scale, to the value that one pixel in two hundred exceeds: brightness says where, not how
+    much more than elsewhere.
+
+    Args:
+        images: `(N, height, width, 1 or 3)` in [0, 1]; a single image stands under every map.
+        maps: `(N, height, width)`, numbers or truth values, or `(N, height, width, channels)`; or a list of such maps.
+        titles: One per map; long ones are broken into lines.
+        columns: Maps per row; None makes the grid about as wide as a slide.
+        title: A title above all.
+    """
+    maps, images = [np.asarray(each) for each in maps], np.asarray(images, "float32")
+    if len(images) == 1:
+        images = np.repeat(images, len(maps), axis=0)
+    _check(images, maps)
+    pictures = [_picture(image, each) for image, each in zip(images, maps, strict=True)]
+    return _explained(image_grid(pictures, titles, columns=columns, title=title), maps)
+
+
+def compare_maps(
+    images: Any, maps: Mapping[str, Any], names: Sequence[str] | None = None, *, title: str | None = None
+) -> Figure:
+    """Methods side by side: a row for each image, which stands first, and a column for each method.
+
+    Args:
+        images: `(N, height, width, 1 or 3)` in [0, 1].
+        maps: By the method's name, a map for each image, drawn as in `overlay_grid`.
+        names: What stands above each image; "image" above the first one without it.
+        title: A title above all.
+    """
+    images = np.asarray(images, "float32")
+    columns = {name: [np.asarray(each) for each in values] for name, values in maps.items()}
+    if not columns:
+        raise ValueError("`maps` must hold the maps of at least one method. Received: none.")
+    for values in columns.values():
+        _check(images, values)
+    if names is None:
+        names = ["image"] + [""] * (len(images) - 1)
+    if len(names) != len(images):
+        raise ValueError(f"Expected one name per image. Received: {len(names)} names for {len(images)} images.")
+    pictures, titles = [], []
+    for row, image in enumerate(images):
+        pictures += [_coloured(image), *(_picture(image, values[row]) for values in columns.values())]
+        titles += [names[row], *([""] * len(columns) if row else columns)]
+    figure = image_grid(pictures, titles, columns=1 + len(columns), title=title)
+    return _explained(figure, [each for values in columns.values() for each in values])
+
+
+def _check(images: np.ndarray, maps: list[np.ndarray]) -> None:
+    good = images.ndim == 4 and images.shape[-1] in (1, 3) and 0 < len(images) == len(maps)
+    if not good or any(each.ndim not in (2, 3) or each.shape[:2] != images.shape[1:3] for each in maps):
+        raise ValueError(
+            "`images` must have shape (N, height, width, 1 or 3), and `maps` must be one map per image, of its height "
+            f"and width. Received: images of shape {images.shape} and maps of shapes "
+            f"{', '.join(str(shape) for shape in dict.fromkeys(each.shape for each in maps)) or 'none'}."
+        )
+
+
+def _kind(values: np.ndarray) -> str:
+    if values.ndim == 3:
+        return "colours"
+    if values.dtype == bool:
+        return "mask"
+    return "signed" if values.min() < 0 else "heat"
+
+
+def _coloured(image: np.ndarray) -> np.ndarray:
+    return np.clip(np.broadcast_to(image, (*image.shape[:2], 3)), 0, 1)
+
+
+def _picture(image: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The map as a picture, `(height, width, 3)`."""
+    image, kind = _coloured(image), _kind(values)
+    # How light a colour looks to the eye, so that grey keeps what the image shows (ITU-R BT.709).
+    grey = np.repeat((image @ [0.2126, 0.7152, 0.0722])[..., None], 3, axis=2)
+    if kind == "mask":
+        return np.where(values[..., None], image, 0.7 + 0.3 * grey)
+    top = max(float(np.quantile(np.abs(values), 1 - _BEYOND)) or float(np.abs(values).max()), 1e-12)
+    shares = np.clip(values / top, -1, 1)
+    if kind == "colours":
+        return _coloured(0.5 + shares / 2)
+    if kind == "heat":
+        return (1 - _OPACITY) * grey + _OPACITY * matplotlib.colormaps["inferno"](shares)[..., :3]
+    # Where a map with signs says nothing, the pale image shows through, for white would say that there is light.
+    opacity = _OPACITY * np.sqrt(np.abs(shares))[..., None]
+    colours = matplotlib.colormaps["RdBu_r"](0.5 + 0.45 * np.sign(shares))[..., :3]
+    return (1 - opacity) * (0.3 + 0.7 * grey) + opacity * colours
+
+
+def _explained(figure: Figure, maps: list[np.ndarray]) -> Figure:
+    kinds = dict.fromkeys(_kind(each) for each in maps)
+    text = "; ".join(_LEGENDS[kind] for kind in kinds)
+    if set(kinds) != {"mask"}:
+        text += ", each map on its own scale"
+    figure.supxlabel(text[0].upper() + text[1:], fontsize=12)
+    return figure
