@@ -6,10 +6,14 @@
 import importlib
 from types import ModuleType
 
+from kerasdl.visualization import regularizers
 from kerasdl.visualization.activation_maps import class_activation_map, grad_cam, grad_cam_plus_plus
+from kerasdl.visualization.faceting import facets
 from kerasdl.visualization.gradients import integrated_gradients, saliency, smooth_grad
 from kerasdl.visualization.landscapes import loss_landscape
+from kerasdl.visualization.lesions import lesion_study
 from kerasdl.visualization.occlusions import occlusion
+from kerasdl.visualization.maximization import maximize
 from kerasdl.visualization.rectified_gradients import deconvolution, guided_backpropagation
 from kerasdl.visualization.score_weighting import score_cam
 from kerasdl.visualization.segmentation import segment
@@ -18,14 +22,18 @@ from kerasdl.visualization.weights import filters
 __all__ = [
     "class_activation_map",
     "deconvolution",
+    "facets",
     "filters",
     "grad_cam",
     "grad_cam_plus_plus",
     "guided_backpropagation",
     "integrated_gradients",
+    "lesion_study",
     "loss_landscape",
     "occlusion",
+    "maximize",
     "plots",
+    "regularizers",
     "saliency",
     "score_cam",
     "segment",
