@@ -8,20 +8,27 @@ from types import ModuleType
 
 from kerasdl.visualization import regularizers
 from kerasdl.visualization.activation_maps import class_activation_map, grad_cam, grad_cam_plus_plus
+from kerasdl.visualization.embeddings import embed
 from kerasdl.visualization.faceting import facets
 from kerasdl.visualization.gradients import integrated_gradients, saliency, smooth_grad
 from kerasdl.visualization.landscapes import loss_landscape
+from kerasdl.visualization.layer_outputs import activations
 from kerasdl.visualization.lesions import lesion_study
-from kerasdl.visualization.occlusions import occlusion
+from kerasdl.visualization.maximal_activations import maximally_activating_patches
 from kerasdl.visualization.maximization import maximize
+from kerasdl.visualization.neighbors import nearest_neighbors
+from kerasdl.visualization.occlusions import occlusion
+from kerasdl.visualization.receptive_fields import receptive_field
 from kerasdl.visualization.rectified_gradients import deconvolution, guided_backpropagation
 from kerasdl.visualization.score_weighting import score_cam
 from kerasdl.visualization.segmentation import segment
 from kerasdl.visualization.weights import filters
 
 __all__ = [
+    "activations",
     "class_activation_map",
     "deconvolution",
+    "embed",
     "facets",
     "filters",
     "grad_cam",
@@ -30,9 +37,12 @@ __all__ = [
     "integrated_gradients",
     "lesion_study",
     "loss_landscape",
-    "occlusion",
+    "maximally_activating_patches",
     "maximize",
+    "nearest_neighbors",
+    "occlusion",
     "plots",
+    "receptive_field",
     "regularizers",
     "saliency",
     "score_cam",

@@ -108,7 +108,7 @@ def forward(
             call = _tapped(call, wanted[layer])
         if call is not layer.call:
             changes.append((layer, "call", call))
-    with _changed(changes):
+    with changed(changes):
         outputs = model(images, training=False)
     output = _one_output(outputs)
     for before, after in normalised:
@@ -137,7 +137,7 @@ def _one_output(outputs: Any) -> tf.Tensor:
 
 
 @contextlib.contextmanager
-def _changed(changes: Iterable[tuple[Any, str, Any]]) -> Iterator[None]:
+def changed(changes: Iterable[tuple[Any, str, Any]]) -> Iterator[None]:
     """Gives objects other attributes for a while, past Keras' book-keeping, and their own ones back."""
     missing = object()
     before = []
