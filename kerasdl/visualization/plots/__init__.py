@@ -7,18 +7,22 @@ from kerasdl.visualization.plots.charts import bars, lines, scatter
 from kerasdl.visualization.plots.curves import training_curves
 from kerasdl.visualization.plots.heatmaps import heatmap
 from kerasdl.visualization.plots.images import image_grid
+from kerasdl.visualization.plots.landscapes import contours, surfaces
 from kerasdl.visualization.plots.matrices import confusion_matrix
 from kerasdl.visualization.plots.nodes import graphs
 from kerasdl.visualization.plots.overlays import compare_maps, overlay_grid
 from kerasdl.visualization.plots.stacks import stacked_bars
 from kerasdl.visualization.plots.staircases import staircase
 from kerasdl.visualization.plots.style import COLOURS, save
+from kerasdl.visualization.plots.words import attention
 
 __all__ = [
     "COLOURS",
+    "attention",
     "bars",
     "compare_maps",
     "confusion_matrix",
+    "contours",
     "graphs",
     "heatmap",
     "image_grid",
@@ -28,5 +32,6 @@ __all__ = [
     "scatter",
     "stacked_bars",
     "staircase",
+    "surfaces",
     "training_curves",
 ]
