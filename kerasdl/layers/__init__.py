@@ -9,6 +9,7 @@ from kerasdl.layers.grouped_convolution import GroupedConv2D
 from kerasdl.layers.highway import HighwayConv2D, HighwayDense
 from kerasdl.layers.layer_scale import LayerScale
 from kerasdl.layers.local_response_normalization import LocalResponseNormalization
+from kerasdl.layers.parzen_density import ParzenDensity
 from kerasdl.layers.saf_pooling import SAFPooling
 from kerasdl.layers.sparse_convolution import SparselyConnectedConv2D
 from kerasdl.layers.squashing import scaled_tanh
@@ -28,6 +29,7 @@ __all__ = [
     "HighwayDense",
     "LayerScale",
     "LocalResponseNormalization",
+    "ParzenDensity",
     "SAFPooling",
     "SparselyConnectedConv2D",
     "StochasticDepth",
