@@ -42,7 +42,7 @@ def name_there(name: str) -> str:
 @pytest.mark.parametrize(
     ("name", "size"),
     [
-        ("convnext_tiny", 64),
+        pytest.param("convnext_tiny", 64, marks=pytest.mark.slow),
         *(pytest.param(f"convnext_{size}", 224, marks=pytest.mark.slow) for size in ("tiny", "small", "base", "large")),
     ],
 )

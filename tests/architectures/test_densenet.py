@@ -33,7 +33,7 @@ def name_here(layer: str) -> str:
 @pytest.mark.parametrize(
     ("name", "size"),
     [
-        ("densenet121", 64),
+        pytest.param("densenet121", 64, marks=pytest.mark.slow),
         *(pytest.param(f"densenet{depth}", 224, marks=pytest.mark.slow) for depth in (121, 169, 201)),
     ],
 )

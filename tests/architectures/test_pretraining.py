@@ -11,6 +11,7 @@ import tensorflow as tf
 from kerasdl import architectures, data, training
 from kerasdl.architectures import freeze, imagenet_classes, pretrained
 from kerasdl.architectures.published import PUBLISHED
+from kerasdl.data import shapes
 
 # The graphs of all families are compared in the tests of their own; here it is the way from a file into them.
 QUICK = ("resnet50",)
@@ -63,7 +64,9 @@ def logits_of(model: keras.Model, images: np.ndarray) -> np.ndarray:
     return np.asarray(keras.Model(model.input, model.get_layer("logits").output)(images))
 
 
-@pytest.mark.parametrize("name", APPLICATIONS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "resnet50" else ()) for name in APPLICATIONS]
+)
 def test_gives_the_logits_of_the_application_whose_weights_it_takes(name, tmp_path):
     network = PUBLISHED[name]
     # VGG's dense layers fit one size only.
@@ -126,6 +129,30 @@ def test_another_number_of_classes_brings_a_fresh_head_and_the_same_features():
     assert ten.name == "squeezenet1_1"
 
 
+def drawn_images(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first test images of shapes/one, drawn here: the set on the disk need not be made for them."""
+    examples = [shapes.draw_one(np.random.default_rng([1998, 1, index]), index % 10, 64) for index in range(count)]
+    return np.stack([each["image"] for each in examples]) / np.float32(255), np.arange(count) % 10
+
+
+def test_the_shapes_network_knows_its_figures():
+    images, labels = drawn_images(300)
+    model = pretrained("shapes_cnn")
+    assert np.mean(model.predict(images, verbose=0).argmax(axis=1) == labels) >= 0.97
+    assert model.output_shape == (None, len(data.info("shapes/one").classes))
+    fresh = pretrained("shapes_cnn", classes=4)
+    assert fresh.output_shape == (None, 4)
+    features = [keras.Model(each.input, each.get_layer("stage2_out").output)(images[:2]) for each in (model, fresh)]
+    np.testing.assert_array_equal(*features)
+
+
+@pytest.mark.slow
+def test_the_shapes_network_on_the_whole_test_split():
+    model = pretrained("shapes_cnn")
+    model.compile(metrics=["accuracy"], loss="sparse_categorical_crossentropy")
+    assert model.evaluate(data.load("shapes/one", split="test", batch_size=250), verbose=0)[1] >= 0.97
+
+
 def test_survives_saving(tmp_path):
     model = pretrained("squeezenet1_1", input_shape=(64, 64, 3))
     model.save(tmp_path / "model.keras")
@@ -176,7 +203,12 @@ def test_wrong_arguments_are_explained(tmp_path):
         "`input_shape` must have 3 channels: the weights were trained on RGB images.", "vgg16", input_shape=(64, 64, 1)
     )
     refuses("`preprocessing` must be one of 'keras', 'torch'.", "resnet50", preprocessing="caffe")
-    refuses('`weights` must be "imagenet" or a file .weights.h5, .h5 or .npz.', "resnet50", weights="random")
+    refuses(
+        "'shapes_cnn' learnt shapes/one: `weights` must be \"published\" or a file. Received: 'imagenet'.",
+        "shapes_cnn",
+        weights="imagenet",
+    )
+    refuses('`weights` must be "published" or a file .weights.h5, .h5 or .npz.', "resnet50", weights="random")
     refuses("`weights` must be a file that exists.", "resnet50", weights=tmp_path / "none.npz")
     np.savez(tmp_path / "wrong.npz", **{"conv1/kernel": np.zeros((3, 3, 3, 5))})
     refuses(
@@ -211,5 +243,5 @@ def test_without_a_network_it_says_what_to_do(monkeypatch):
     ("name", "file", "least"), [("resnet50", "resnet50_imagenet_f16.npz", 27), ("squeezenet1_1", None, 20)]
 )
 def test_real_networks_know_the_photographs(name, file, least, extra_data):
-    weights = "imagenet" if file is None else extra_data / "weights" / file
+    weights = "published" if file is None else extra_data / "weights" / file
     assert right_answers(pretrained(name, weights=weights), extra_data / "photos") >= least

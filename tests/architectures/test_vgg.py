@@ -119,7 +119,7 @@ def check_same_logits(name, side):
     assert np.abs(logits[0] - logits[1]).max() > 0.5 * logits.std()
 
 
-@pytest.mark.parametrize("name", ["vgg16", "vgg19"])
+@pytest.mark.parametrize("name", ["vgg16", pytest.param("vgg19", marks=pytest.mark.slow)])
 def test_gives_the_logits_of_keras_applications(name):
     check_same_logits(name, 64)
 

@@ -169,12 +169,14 @@ def test_only_sentences_of_two_splits_were_moved(sentences):
         assert all(int(example["official_split"]) == number or number == 0 for _, example in sentences[split])
 
 
+@pytest.mark.slow
 def test_no_sentence_of_either_language_stands_twice(pairs):
     for language in (0, 1):
         seen = [plain(pair[language]) for found in pairs.values() for pair in found]
         assert len(set(seen)) == len(seen) == 33_000
 
 
+@pytest.mark.slow
 def test_pairs_are_of_three_to_ten_words_of_every_length(pairs):
     lengths = collections.Counter()
     for found in pairs.values():
@@ -188,6 +190,7 @@ def test_pairs_are_of_three_to_ten_words_of_every_length(pairs):
     assert sum(length * count for length, count in lengths.items()) / 33_000 > 5.5
 
 
+@pytest.mark.slow
 def test_pairs_are_tidy_text_in_two_languages(pairs):
     everything = [pair for found in pairs.values() for pair in found]
     assert ("Tom is very mean.", "Tom est très méchant.") in everything

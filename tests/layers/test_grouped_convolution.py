@@ -85,6 +85,7 @@ def test_a_training_step_is_much_faster_than_with_the_stock_layer():
     assert ratio > 5  # Hundreds, where TensorFlow has oneDNN.
 
 
+@pytest.mark.slow
 def test_trains_without_onednn_too():
     script = """
 import numpy as np, tensorflow as tf

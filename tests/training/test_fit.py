@@ -42,10 +42,12 @@ def test_gives_the_numbers_of_model_fit_in_mixed_precision(policy):
     assert_same_training(network, batches(), batches(4, seed=1))
 
 
+@pytest.mark.slow
 def test_gives_the_numbers_of_model_fit_by_xla():
     assert_same_training(lambda: network(jit_compile=True), batches(), tolerance=1e-4)
 
 
+@pytest.mark.slow
 def test_gives_the_numbers_of_model_fit_eagerly():
     assert_same_training(lambda: network(run_eagerly=True), batches(4), batches(2, seed=1))
 
@@ -60,7 +62,9 @@ def test_builds_a_model_that_has_not_seen_its_input():
     assert_same_training(make, batches())
 
 
-@pytest.mark.parametrize("steps_per_call", [1, 5, 100])
+@pytest.mark.parametrize(
+    "steps_per_call", [5, pytest.param(1, marks=pytest.mark.slow), pytest.param(100, marks=pytest.mark.slow)]
+)
 def test_the_numbers_do_not_depend_on_the_steps_per_call(steps_per_call):
     expected, model = network(), network()
     training.fit(expected, batches(), epochs=2, verbose=0)
@@ -97,7 +101,7 @@ def test_a_callback_for_single_batches_gets_every_batch_as_in_model_fit():
     np.testing.assert_allclose(ours.seen, theirs.seen, rtol=1e-6)
 
 
-@pytest.mark.parametrize("steps_per_call", [None, 5])
+@pytest.mark.parametrize("steps_per_call", [5, pytest.param(None, marks=pytest.mark.slow)])
 def test_data_of_unknown_length_gives_the_same_numbers(steps_per_call):
     # Those of `model.fit` with the length known: without it, Keras' attempt to take one batch more draws a random
     # number.
@@ -209,6 +213,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_unharmed_weights(step
         np.testing.assert_allclose(weight, before, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_under_xla_the_step_is_known_to_within_a_call():
     with pytest.raises(FloatingPointError, match="NaN or infinite at or before step 10 of epoch 1"):
         training.fit(network(jit_compile=True), spoiled(7), epochs=1, verbose=0, steps_per_call=5)
