@@ -105,14 +105,18 @@ def score(logits: tf.Tensor, classes: tf.Tensor, function: Callable | None = Non
                 f"image, shape (N,). It returned shape {values.shape}."
             )
         return values
-    logits = _of_each_class(logits)
-    chosen = tf.where(classes < 0, tf.argmax(logits, axis=1, output_type=tf.int32), classes)
-    return tf.gather(logits, chosen, axis=1, batch_dims=1)
+    chosen = tf.where(classes < 0, likeliest(logits), classes)
+    return tf.gather(_of_each_class(logits), chosen, axis=1, batch_dims=1)
 
 
 def predicted_classes(model: keras.Model, images: tf.Tensor) -> tf.Tensor:
     """The class that the model finds likeliest, for each image."""
-    return tf.argmax(_of_each_class(forward(model, images)), axis=1, output_type=tf.int32)
+    return likeliest(forward(model, images))
+
+
+def likeliest(logits: tf.Tensor) -> tf.Tensor:
+    """The class of the largest score, for each image."""
+    return tf.argmax(_of_each_class(logits), axis=1, output_type=tf.int32)
 
 
 def _of_each_class(logits: tf.Tensor) -> tf.Tensor:

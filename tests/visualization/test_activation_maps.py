@@ -1,11 +1,11 @@
-"""Grad-CAM against a model cut in two, and against the class activation map that it generalises."""
+"""CAM, Grad-CAM and Grad-CAM++ against a model cut in two, and against each other."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasdl.visualization import grad_cam
+from kerasdl.visualization import class_activation_map, grad_cam, grad_cam_plus_plus
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, size=(4, 16, 16, 3)).astype("float32")
 
@@ -68,3 +68,84 @@ def test_refuses_a_layer_without_maps():
     model = network(keras.layers.GlobalAveragePooling2D())
     with pytest.raises(ValueError, match=r"`layer` must give maps.*Received: 'head', which gives \(5,\)"):
         grad_cam(model, IMAGES, layer="head")
+
+
+def test_class_activation_map_adds_up_to_the_score():
+    model = network(keras.layers.GlobalAveragePooling2D())
+    maps = keras.Model(model.input, model.get_layer("maps").output)(IMAGES).numpy()
+    head = model.get_layer("head")
+    head.bias.assign([0.1, 0.2, 0.3, 0.4, 0.5])
+    found = class_activation_map(model, IMAGES, [0, 1, 2, 3])
+    np.testing.assert_allclose(found, np.einsum("nhwc,cn->nhw", maps, head.kernel.numpy()[:, :4]), atol=1e-6)
+    logits = maps.mean(axis=(1, 2)) @ head.kernel.numpy() + head.bias.numpy()
+    np.testing.assert_allclose(found.mean(axis=(1, 2)), np.diag(logits) - [0.1, 0.2, 0.3, 0.4], atol=1e-5)
+
+
+@pytest.mark.parametrize("target", [None, 3, [0, 1, 2, 3], lambda logits: logits[:, 1] - logits[:, 2]])
+def test_class_activation_map_is_grad_cam_times_the_number_of_places(target):
+    model = network(keras.layers.GlobalAveragePooling2D())
+    expected = 256 * grad_cam(model, IMAGES, target)
+    np.testing.assert_allclose(np.maximum(class_activation_map(model, IMAGES, target), 0), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["relu", None])
+def test_class_activation_map_of_a_network_that_ends_in_a_convolution(activation):
+    # As SqueezeNet: a map for each class, and only their means behind it. One class alone is for class 1.
+    layers = [
+        keras.layers.Conv2D(5, 1, activation=activation, name="maps"),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Softmax(),
+    ]
+    model = keras.Sequential([keras.Input((16, 16, 3)), *layers])
+    np.testing.assert_allclose(class_activation_map(model, IMAGES, 2), layers[0](IMAGES)[..., 2], atol=1e-6)
+
+
+def test_class_activation_map_of_a_nested_model_with_one_score():
+    inner = keras.Sequential(
+        [keras.Input((16, 16, 3)), keras.layers.Conv2D(6, 4, strides=4), keras.layers.GlobalAveragePooling2D()]
+    )
+    head = keras.layers.Dense(1, activation="sigmoid", use_bias=False)
+    model = keras.Sequential([keras.Input((16, 16, 3)), inner, keras.layers.Dropout(0.5), head])
+    small = inner.layers[0](IMAGES).numpy() @ head.kernel.numpy()
+    for target, sign in ((1, 1), (0, -1)):
+        expected = sign * tf.image.resize(small, (16, 16))[..., 0]
+        np.testing.assert_allclose(class_activation_map(model, IMAGES, target), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (keras.layers.Flatten, "has the dense layers head behind its last maps; take `grad_cam`"),
+        (keras.layers.GlobalMaxPooling2D, "does something else between its last maps and its scores; take"),
+        (lambda: keras.layers.Cropping2D(((15, 0), (15, 0))), "does something else between its last maps and its sc"),
+    ],
+)
+def test_class_activation_map_refuses_other_networks(head, message):
+    with pytest.raises(
+        ValueError, match=rf"Expected a network that ends in global average pooling and one dense.*, which {message}"
+    ):
+        class_activation_map(network(head()), IMAGES)
+
+
+def test_class_activation_map_refuses_more_maps_than_classes():
+    model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.GlobalAveragePooling2D(keepdims=True)])
+    model.add(keras.layers.Conv2D(2, 1))
+    with pytest.raises(ValueError, match=r"Expected a network that ends .*, which has no maps; take"):
+        class_activation_map(model, IMAGES)
+    model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(3, 1), *model.layers])
+    with pytest.raises(ValueError, match=r"Expected a network .*, which has neither behind its last maps; take"):
+        class_activation_map(model, IMAGES)
+
+
+def test_grad_cam_plus_plus_equals_the_formula_on_a_model_cut_in_two():
+    model = network(keras.layers.Flatten())
+    maps = keras.Model(model.input, model.get_layer("maps").output)(IMAGES).numpy()
+    kernel = model.get_layer("head").kernel.numpy().reshape(16, 16, 6, 5)
+    gradient = np.moveaxis(kernel[..., [0, 1, 2, 3]], -1, 0)  # One class per image; the score is linear in the maps.
+    total = maps.sum(axis=(1, 2), keepdims=True)
+    shares = gradient**2 / (2 * gradient**2 + total * gradient**3)
+    weights = (shares * np.maximum(gradient, 0)).sum(axis=(1, 2))
+    expected = np.maximum(np.einsum("nhwc,nc->nhw", maps, weights), 0)
+    np.testing.assert_allclose(grad_cam_plus_plus(model, IMAGES, [0, 1, 2, 3]), expected, rtol=1e-3, atol=1e-5)
+    plain = grad_cam(model, IMAGES, [0, 1, 2, 3])
+    assert np.abs(expected / expected.max() - plain / plain.max()).max() > 0.1
