@@ -4,6 +4,7 @@ Figures are made as objects, without `pyplot`: nothing global is left behind, an
 """
 
 from kerasdl.visualization.plots.charts import bars, lines, scatter
+from kerasdl.visualization.plots.clouds import clouds
 from kerasdl.visualization.plots.curves import training_curves
 from kerasdl.visualization.plots.heatmaps import heatmap
 from kerasdl.visualization.plots.images import image_grid
@@ -20,6 +21,7 @@ __all__ = [
     "COLOURS",
     "attention",
     "bars",
+    "clouds",
     "compare_maps",
     "confusion_matrix",
     "contours",
