@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.visualization.perturbations import scores_of_copies
+from kerasdl.visualization.perturbations import check_covers, scores_of_copies
 from kerasdl.visualization.probing import compiled, in_batches
 from kerasdl.visualization.targets import Target, Unit, check_arguments, predicted_classes, score_of, warn_if_empty
 
@@ -57,7 +57,7 @@ def occlusion(
     if unit is None and target is None:
         classes = in_batches(compiled(model, predicted_classes), batch_size, images)
     run = compiled(model, _occlusion, function=function, unit=unit, patch=size, stride=steps, batch_size=batch_size)
-    maps = in_batches(run, batch_size, images, classes, _covers(images, value))
+    maps = in_batches(run, batch_size, images, classes, check_covers(images, value))
     warn_if_empty(maps, "no patch changes the score; a larger patch or another value may.")
     return maps
 
@@ -75,24 +75,6 @@ def _pair(name: str, given: Any, default: tuple[int, ...], limits: tuple[int, ..
             f"{tuple(limits)}. Received: {given!r}."
         )
     return tuple(int(side) for side in pair)
-
-
-def _covers(images: np.ndarray, value: Any) -> np.ndarray:
-    """What each image is covered with, `(N, height or 1, width or 1, channels)`."""
-    if value is None:
-        return images.mean(axis=(1, 2), keepdims=True)
-    cover = np.asarray(value, "float32")
-    try:
-        np.broadcast_to(cover, images.shape[1:])
-    except ValueError:
-        cover = np.full((), np.nan)
-    if not np.isfinite(cover).all():
-        raise ValueError(
-            f"`value` must be finite: a number, or an array that fits one image, {images.shape[1:]}. "
-            f"Received: {np.asarray(value).dtype} of shape {np.shape(value)}."
-        )
-    cover = cover.reshape((1,) * (3 - cover.ndim) + cover.shape)
-    return np.broadcast_to(cover, (len(images), *cover.shape[:2], images.shape[3]))
 
 
 def _starts(side: int, patch: int, stride: int) -> np.ndarray:

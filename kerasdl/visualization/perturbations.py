@@ -1,11 +1,31 @@
 """The scores of many changed copies of a few images, of which only one batch exists at a time."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kerasdl.visualization.targets import Unit, score_of
+
+
+def check_covers(images: np.ndarray, value: Any) -> np.ndarray:
+    """What each image is covered with, `(N, height or 1, width or 1, channels)`."""
+    if value is None:
+        return images.mean(axis=(1, 2), keepdims=True)
+    cover = np.asarray(value, "float32")
+    try:
+        np.broadcast_to(cover, images.shape[1:])
+    except ValueError:
+        cover = np.full((), np.nan)
+    if not np.isfinite(cover).all():
+        raise ValueError(
+            f"`value` must be finite: a number, or an array that fits one image, {images.shape[1:]}. "
+            f"Received: {np.asarray(value).dtype} of shape {np.shape(value)}."
+        )
+    cover = cover.reshape((1,) * (3 - cover.ndim) + cover.shape)
+    return np.broadcast_to(cover, (len(images), *cover.shape[:2], images.shape[3]))
 
 
 def scores_of_copies(

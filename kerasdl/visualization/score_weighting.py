@@ -7,25 +7,34 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.visualization.perturbations import scores_of_copies
+from kerasdl.visualization.perturbations import check_covers, scores_of_copies
 from kerasdl.visualization.probing import compiled, feature_layer, forward, in_batches
 from kerasdl.visualization.targets import Target, check_images, check_target, likeliest, warn_if_empty
 
 
 def score_cam(
-    model: keras.Model, images: Any, target: Target = None, *, layer: str | None = None, batch_size: int = 32
+    model: keras.Model,
+    images: Any,
+    target: Target = None,
+    *,
+    layer: str | None = None,
+    value: float | np.ndarray | None = None,
+    batch_size: int = 32,
 ) -> np.ndarray:
     """Score-CAM: a layer's maps, each weighted by the score of the image seen through it, rectified; `(N, H, W)`.
 
     Each map, enlarged and brought to [0, 1], is a mask on the image; the weights are the softmax of the scores of the
-    masked images. Nothing is differentiated, but the model runs once per map.
+    masked images. Nothing is differentiated, but the model runs once per map. The paper's images are centred: what a
+    mask keeps out becomes 0 there, which is the mean colour.
 
     Args:
         model: Any Keras model; it is left as it is.
-        images: `(N, height, width, channels)`, in the range the model was trained on; masks pull them towards 0.
+        images: `(N, height, width, channels)`, in the range the model was trained on.
         target: None for the predicted class (of the image as it is), a class, one class per image, or a callable on
             the unnormalised scores.
         layer: Name of a layer that gives maps, also inside a nested model; None takes the last such layer.
+        value: What stands where a mask lets nothing through: a number, or an array that fits one image, such as one
+            value per channel; each image's own mean colour if None.
         batch_size: Images at once, masked ones too: memory does not grow with the number of maps.
 
     Returns:
@@ -44,7 +53,7 @@ def score_cam(
     classes, function = check_target(model, images, target)
     layer = feature_layer(model, images.shape[1:], layer)
     run = compiled(model, _score_cam, function=function, layer=layer, batch_size=batch_size)
-    maps = in_batches(run, batch_size, images, classes)
+    maps = in_batches(run, batch_size, images, classes, check_covers(images, value))
     warn_if_empty(maps, "the maps that speak most for the class are not above zero; those of another layer may be.")
     return maps
 
@@ -53,6 +62,7 @@ def _score_cam(
     model: keras.Model,
     images: tf.Tensor,
     classes: tf.Tensor,
+    covers: tf.Tensor,
     *,
     function: Callable | None,
     layer: str,
@@ -75,7 +85,8 @@ def _score_cam(
         large = tf.image.resize(small, images.shape[1:3])
         least = tf.reduce_min(large, axis=(1, 2, 3), keepdims=True)
         most = tf.reduce_max(large, axis=(1, 2, 3), keepdims=True)
-        return tf.gather(images, which) * tf.math.divide_no_nan(large - least, most - least)
+        cover = tf.gather(covers, which)
+        return cover + (tf.gather(images, which) - cover) * tf.math.divide_no_nan(large - least, most - least)
 
     scores = scores_of_copies(model, images, classes, mask, count, function=function, batch_size=batch_size)
     # The paper takes the score of a baseline off first: the softmax is the same with and without.

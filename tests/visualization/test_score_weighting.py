@@ -29,7 +29,8 @@ def enlarged(small):
     return share @ small @ share.T
 
 
-def test_equals_the_algorithm_map_by_map():
+@pytest.mark.parametrize(("value", "size"), [(0.0, 2), (None, 32)])
+def test_equals_the_algorithm_map_by_map(value, size):
     model = network()
     logits = keras.Model(model.inputs[0], model.layers[-1].output)
     logits.layers[-1].activation = None
@@ -41,12 +42,12 @@ def test_equals_the_algorithm_map_by_map():
         for channel in range(7):
             mask = enlarged(maps[..., channel])
             mask = (mask - mask.min()) / np.ptp(mask) if np.ptp(mask) else np.zeros_like(mask)
-            scores.append(logits((image * mask[..., None])[None]).numpy()[0, target])
+            cover = image.mean(axis=(0, 1)) if value is None else value
+            scores.append(logits((cover + (image - cover) * mask[..., None])[None]).numpy()[0, target])
         weights = np.exp(scores) / np.exp(scores).sum()
         expected.append(enlarged(np.maximum(maps @ weights, 0)))
     logits.layers[-1].activation = keras.activations.softmax
-    for size in (2, 32):
-        np.testing.assert_allclose(score_cam(model, IMAGES, batch_size=size), expected, atol=1e-5)
+    np.testing.assert_allclose(score_cam(model, IMAGES, value=value, batch_size=size), expected, atol=1e-5)
 
 
 def test_only_a_batch_of_copies_exists_at_once():
