@@ -28,18 +28,18 @@ def test_a_map_from_zero_goes_from_dark_to_yellow_over_the_image_in_grey():
 def test_a_map_with_signs_is_red_for_and_blue_against_and_lets_the_image_through_at_zero():
     (picture,) = drawn(plots.overlay_grid(np.full((1, 1, 3, 1), 0.5), [[[-4.0, 0.0, 4.0]]]))
     blue, middle, red = picture[0]
-    np.testing.assert_allclose(middle, 0.3 + 0.7 * 0.5, atol=1e-6)
+    np.testing.assert_allclose(middle, 0.5 + 0.5 * 0.5, atol=1e-6)
     assert blue[2] > blue[0] + 0.2
     assert red[0] > red[2] + 0.2
 
 
 def test_one_stray_pixel_does_not_darken_all_others():
-    values = np.ones((1, 20, 20))
+    values = np.ones((1, 40, 40))
     values[0, 0, 0] = 1000
-    (picture,) = drawn(plots.overlay_grid(np.zeros((1, 20, 20, 1)), values))
+    (picture,) = drawn(plots.overlay_grid(np.zeros((1, 40, 40, 1)), values))
     np.testing.assert_allclose(picture[5, 5], picture[0, 0])
     # But where nearly all is zero, the few pixels that are not are seen.
-    (picture,) = drawn(plots.overlay_grid(np.zeros((1, 20, 20, 1)), np.where(values > 1, 1.0, 0.0)))
+    (picture,) = drawn(plots.overlay_grid(np.zeros((1, 40, 40, 1)), np.where(values > 1, 1.0, 0.0)))
     assert picture[0, 0].sum() > picture[5, 5].sum() + 1
 
 

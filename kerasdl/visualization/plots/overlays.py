@@ -11,7 +11,7 @@ from kerasdl.visualization.plots.images import image_grid
 
 # How much of the colour is the map's, and the share of pixels that may be brighter than the end of its scale: a few
 # stray pixels would leave all others dark.
-_OPACITY, _BEYOND = 0.65, 0.005
+_OPACITY, _BEYOND = 0.65, 0.002
 _LEGENDS = {
     "heat": "dark: little, yellow: much",
     "signed": "red: for, blue: against",
@@ -32,7 +32,7 @@ def overlay_grid(
 
     Maps of numbers from 0 are drawn from dark to yellow over the image in grey; those with negative numbers as red for,
     blue against; those with channels on their own, around mid-grey; and of masks the image in colour, its rest pale.
-    Every map has its own scale, to the value that one pixel in two hundred exceeds: brightness says where, not how
+    Every map has its own scale, to the value that two pixels in a thousand exceed: brightness says where, not how
     much more than elsewhere.
 
     Args:
@@ -55,6 +55,8 @@ def compare_maps(
 ) -> Figure:
     """Methods side by side: a row for each image, which stands first, and a column for each method.
 
+    The methods of a single image go on in as many rows as a slide's shape asks for.
+
     Args:
         images: `(N, height, width, 1 or 3)` in [0, 1].
         maps: By the method's name, a map for each image, drawn as in `overlay_grid`.
@@ -75,7 +77,7 @@ def compare_maps(
     for row, image in enumerate(images):
         pictures += [_coloured(image), *(_picture(image, values[row]) for values in columns.values())]
         titles += [names[row], *([""] * len(columns) if row else columns)]
-    figure = image_grid(pictures, titles, columns=1 + len(columns), title=title)
+    figure = image_grid(pictures, titles, columns=1 + len(columns) if len(images) > 1 else None, title=title)
     return _explained(figure, [each for values in columns.values() for each in values])
 
 
@@ -115,9 +117,9 @@ def _picture(image: np.ndarray, values: np.ndarray) -> np.ndarray:
     if kind == "heat":
         return (1 - _OPACITY) * grey + _OPACITY * matplotlib.colormaps["inferno"](shares)[..., :3]
     # Where a map with signs says nothing, the pale image shows through, for white would say that there is light.
-    opacity = _OPACITY * np.sqrt(np.abs(shares))[..., None]
-    colours = matplotlib.colormaps["RdBu_r"](0.5 + 0.45 * np.sign(shares))[..., :3]
-    return (1 - opacity) * (0.3 + 0.7 * grey) + opacity * colours
+    opacity = 0.9 * np.abs(shares)[..., None]
+    colours = matplotlib.colormaps["RdBu_r"](0.5 + 0.4 * np.sign(shares))[..., :3]
+    return (1 - opacity) * (0.5 + 0.5 * grey) + opacity * colours
 
 
 def _explained(figure: Figure, maps: list[np.ndarray]) -> Figure:

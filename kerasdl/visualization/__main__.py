@@ -1,0 +1,181 @@
+"""`python -m kerasdl.visualization photo.jpg --method grad_cam`: what a network sees in one's own photograph."""
+
+import difflib
+import inspect
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import keras
+import numpy as np
+import rich.console
+import rich.table
+import typer
+
+from kerasdl import visualization
+from kerasdl.architectures import imagenet_classes, pretrained
+from kerasdl.architectures.published import PUBLISHED
+from kerasdl.visualization import plots
+
+
+def _integrated_gradients(model: keras.Model, images: np.ndarray, target: int) -> np.ndarray:
+    """The three colours of a pixel together, so that what speaks for the class and what against it can be told."""
+    return visualization.integrated_gradients(model, images, target).sum(axis=-1)
+
+
+# By the name that one types. A function that takes a layer gets the one that was asked for.
+METHODS: dict[str, Callable[..., np.ndarray]] = {
+    "saliency": visualization.saliency,
+    "smooth_grad": visualization.smooth_grad,
+    "integrated_gradients": _integrated_gradients,
+    "guided_backpropagation": visualization.guided_backpropagation,
+    "deconvolution": visualization.deconvolution,
+    "occlusion": visualization.occlusion,
+    "class_activation_map": visualization.class_activation_map,
+    "grad_cam": visualization.grad_cam,
+    "grad_cam_plus_plus": visualization.grad_cam_plus_plus,
+    "score_cam": visualization.score_cam,
+}
+# Strides leave a grid in the gradients, too fine to be seen on a slide: these are blurred by a hundredth of the side.
+BLURRED = ("saliency", "smooth_grad", "integrated_gradients")
+
+
+def main(
+    photo: Annotated[Path, typer.Argument(help="A picture. The network sees the square in its middle.")],
+    model: Annotated[str, typer.Option(help=f"The network: {', '.join(PUBLISHED)}.")] = "squeezenet1_1",
+    method: Annotated[str, typer.Option(help=f"{', '.join(METHODS)}, or all.")] = "grad_cam",
+    target: Annotated[str | None, typer.Option(help="Number or name of a class, in place of the likeliest.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Where to look, for the methods that look at a layer.")] = None,
+    weights: Annotated[str | None, typer.Option(help="A file of weights, .h5 or .npz, for --model.")] = None,
+    preprocessing: Annotated[str | None, typer.Option(help="How these were trained: keras or torch.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the picture goes; PHOTO_METHOD.png without it.")] = None,
+) -> None:
+    """What a network sees in one's own photograph: its five likeliest classes, and what speaks for one of them."""
+    console = rich.console.Console()
+    try:
+        with console.status("") as status:
+            chosen = list(METHODS) if method == "all" else [_one_of("--method", method, list(METHODS))]
+            _one_of("--model", model, list(PUBLISHED))
+            status.update(f"Building {model}")
+            if weights is None:
+                network = pretrained(model, preprocessing=preprocessing)
+            else:
+                network = pretrained(model, weights=weights, preprocessing=preprocessing)
+            images = read_photo(photo, *network.input_shape[1:3])[None]
+            probabilities = np.asarray(network(images, training=False))[0]
+            names = imagenet_classes() if len(probabilities) == 1000 else [str(i) for i in range(len(probabilities))]
+            wanted = int(probabilities.argmax()) if target is None else find_class(target, names)
+            maps: dict[str, np.ndarray] = {}
+            notes: list[str] = []
+            for name in chosen:
+                status.update(f"{name} of {names[wanted]!r}")
+                try:
+                    with warnings.catch_warnings(record=True) as caught:
+                        warnings.simplefilter("always", UserWarning)
+                        maps[name] = _explain(network, images, wanted, name, layer if method != "all" else None)
+                except ValueError as error:
+                    # Not every method suits every network; that is no reason to do without the others.
+                    if method != "all":
+                        raise
+                    notes.append(f"Without {name}: {error}")
+                notes += [f"{name}: {each.message}" for each in caught]
+            path = out or Path(f"{photo.stem}_{method}.png")
+            title = f"{model}: what speaks for “{names[wanted]}” ({probabilities[wanted]:.0%})"
+            _draw(images, maps, title, path)
+    except (ValueError, OSError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from None
+    table = rich.table.Table("class", rich.table.Column("number", justify="right"), "probability")
+    for index in probabilities.argsort()[::-1][:5]:
+        table.add_row(names[index], str(index), f"{probabilities[index]:.1%}")
+    console.print(table)
+    for note in notes:
+        console.print(note, soft_wrap=True, markup=False)
+    console.print(f"What speaks for {names[wanted]!r} is in {path}.", soft_wrap=True, markup=False)
+
+
+def read_photo(path: Path, height: int, width: int) -> np.ndarray:
+    """The middle of a picture as `(height, width, 3)` in [0, 1], turned as the camera was held.
+
+    Args:
+        path: A file that Pillow can read.
+        height: What the network takes.
+        width: What the network takes.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    if not path.is_file():
+        raise ValueError(f"PHOTO must be a file that exists. Received: {path}.")
+    try:
+        with Image.open(path) as file:
+            picture = ImageOps.exif_transpose(file).convert("RGB")
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"PHOTO must be a picture, such as .jpg or .png, and whole. Received: {path}.") from error
+    return np.asarray(ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC), "float32") / 255
+
+
+def find_class(text: str, names: Sequence[str]) -> int:
+    """The number of a class, given as a number or by its name.
+
+    Args:
+        text: What was typed.
+        names: Of all classes, in their order.
+
+    Example:
+        >>> find_class("Tabby", ["tiger cat", "tabby"]), find_class("0", ["tiger cat", "tabby"])
+        (1, 0)
+    """
+    if text.isdecimal() and int(text) < len(names):
+        return int(text)
+    lower = [name.lower() for name in names]
+    if text.lower() not in lower:
+        if text.lstrip("-").isdecimal():
+            raise ValueError(f"--target must be a name, or a number from 0 to {len(names) - 1}. Received: {text}.")
+        close = difflib.get_close_matches(text.lower(), lower, n=3, cutoff=0.5)
+        # Of "cat" no name is near as a whole, but three contain it.
+        close += [name for name in lower if text.lower() in name.replace("-", " ").split()]
+        known = ", ".join(names[lower.index(name)] for name in list(dict.fromkeys(close))[:5])
+        hint = f" The closest are: {known}." if known else ""
+        raise ValueError(f"--target must be the number or the name of a class. Received: {text!r}.{hint}")
+    if lower.count(text.lower()) > 1:
+        numbers = [str(index) for index, name in enumerate(lower) if name == text.lower()]
+        raise ValueError(f"--target must name one class. Received: {text!r}, which are {' and '.join(numbers)}.")
+    return lower.index(text.lower())
+
+
+def _one_of(option: str, value: str, choices: Sequence[str]) -> str:
+    if value not in choices:
+        close = difflib.get_close_matches(value, choices, n=1, cutoff=0.4)
+        hint = f" The closest is {close[0]}." if close else ""
+        raise ValueError(f"{option} must be one of {', '.join(choices)}. Received: {value!r}.{hint}")
+    return value
+
+
+def _explain(model: keras.Model, images: np.ndarray, target: int, name: str, layer: str | None) -> np.ndarray:
+    function = METHODS[name]
+    looks_at_layers = [key for key, each in METHODS.items() if "layer" in inspect.signature(each).parameters]
+    if layer is None:
+        return function(model, images, target)[0]
+    if name not in looks_at_layers:
+        raise ValueError(f"--layer is for {', '.join(looks_at_layers)}. Received: --method {name}.")
+    return function(model, images, target, layer=layer)[0]
+
+
+def _draw(images: np.ndarray, maps: dict[str, np.ndarray], title: str, path: Path) -> None:
+    from scipy.ndimage import gaussian_filter
+
+    shown = {}
+    for name, each in maps.items():
+        label = name.replace("_", " ") + (", blurred" if name in BLURRED else "")
+        shown[label] = [gaussian_filter(each, each.shape[0] / 100) if name in BLURRED else each]
+    figure = plots.compare_maps(images, shown, ["photograph"], title=title)
+    if len(maps) == 1:
+        figure.set_size_inches(9.0, 5.5)  # As large as a slide, as the grid of all methods is.
+    plots.save(figure, path)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command()(main)
+    app()
