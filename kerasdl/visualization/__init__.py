@@ -8,9 +8,11 @@ from types import ModuleType
 
 from kerasdl.visualization import regularizers
 from kerasdl.visualization.activation_maps import class_activation_map, grad_cam, grad_cam_plus_plus
+from kerasdl.visualization.dreams import deep_dream
 from kerasdl.visualization.embeddings import embed
 from kerasdl.visualization.faceting import facets
 from kerasdl.visualization.gradients import integrated_gradients, saliency, smooth_grad
+from kerasdl.visualization.inversion import invert_features
 from kerasdl.visualization.landscapes import loss_landscape
 from kerasdl.visualization.layer_outputs import activations
 from kerasdl.visualization.lesions import lesion_study
@@ -22,19 +24,24 @@ from kerasdl.visualization.receptive_fields import receptive_field
 from kerasdl.visualization.rectified_gradients import deconvolution, guided_backpropagation
 from kerasdl.visualization.score_weighting import score_cam
 from kerasdl.visualization.segmentation import segment
+from kerasdl.visualization.styles import transfer_style
+from kerasdl.visualization.textures import gram_matrices, synthesize_texture
 from kerasdl.visualization.weights import filters
 
 __all__ = [
     "activations",
     "class_activation_map",
     "deconvolution",
+    "deep_dream",
     "embed",
     "facets",
     "filters",
     "grad_cam",
     "grad_cam_plus_plus",
+    "gram_matrices",
     "guided_backpropagation",
     "integrated_gradients",
+    "invert_features",
     "lesion_study",
     "loss_landscape",
     "maximally_activating_patches",
@@ -48,6 +55,8 @@ __all__ = [
     "score_cam",
     "segment",
     "smooth_grad",
+    "synthesize_texture",
+    "transfer_style",
 ]
 
 
