@@ -69,7 +69,14 @@ def test_methods_are_columns_and_images_are_rows():
             if expected is not None:
                 np.testing.assert_allclose(pictures[3 * row + column], expected, atol=1e-6)
     np.testing.assert_allclose(pictures[4], drawn(plots.overlay_grid(images[1:], first[1:]))[0])
-    assert plots.compare_maps(images[:1], {"one": first[:1]}).axes[0].get_title() == "image"
+
+
+@pytest.mark.parametrize(("methods", "rows", "columns"), [(1, 1, 2), (6, 2, 4), (10, 2, 6)])
+def test_the_methods_of_one_image_fill_a_slide(methods, rows, columns):
+    maps = {str(number): np.ones((1, 4, 4)) for number in range(methods)}
+    figure = plots.compare_maps(np.zeros((1, 4, 4, 1)), maps)
+    assert figure.axes[0].get_title() == "image"
+    assert figure.axes[0].get_gridspec().get_geometry() == (rows, columns)
 
 
 @pytest.mark.parametrize(

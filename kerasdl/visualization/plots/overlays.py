@@ -1,5 +1,6 @@
 """Maps on the images that they explain: one after the other, or method beside method."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,8 +78,15 @@ def compare_maps(
     for row, image in enumerate(images):
         pictures += [_coloured(image), *(_picture(image, values[row]) for values in columns.values())]
         titles += [names[row], *([""] * len(columns) if row else columns)]
-    figure = image_grid(pictures, titles, columns=1 + len(columns) if len(images) > 1 else None, title=title)
+    per_row = 1 + len(columns) if len(images) > 1 else _about_as_wide_as_a_slide(len(pictures))
+    figure = image_grid(pictures, titles, columns=per_row, title=title)
     return _explained(figure, [each for values in columns.values() for each in values])
+
+
+def _about_as_wide_as_a_slide(count: int) -> int:
+    """How many in a row, so that the last row has few gaps."""
+    guess = math.ceil(math.sqrt(2 * count))
+    return min(range(max(1, guess - 1), min(guess + 1, count) + 1), key=lambda columns: (-count % columns, -columns))
 
 
 def _check(images: np.ndarray, maps: list[np.ndarray]) -> None:
