@@ -36,3 +36,30 @@ def network(seed=0):
         keras.layers.Dense(4, activation="softmax"),
     ]
     return keras.Sequential([keras.Input(SHAPE), *layers])
+
+
+def distance_to_boundary(weights, bias, images, target=None):
+    """Of a linear model: how far each image is from the nearest other class, or from where the target wins.
+
+    The latter is the smallest r with (w_t - w_k) (x + r) + b_t - b_k >= 0 for all k, a quadratic programme. With the
+    multipliers m >= 0 of these conditions r is a sum of their normals, and minus its dual is a least-squares problem
+    without signs once it is known which conditions hold with equality: with few classes all sets of them are tried.
+    """
+    outputs = scores(weights, bias, images)
+    flat = weights.reshape(len(weights), -1)
+    distances = []
+    for row in outputs:
+        said = row.argmax()
+        others = [k for k in range(len(flat)) if k != (said if target is None else target)]
+        if target is None:
+            distances.append(min((row[said] - row[k]) / np.linalg.norm(flat[k] - flat[said]) for k in others))
+            continue
+        normals, missing = flat[target] - flat[others], row[others] - row[target]
+        best = np.inf
+        for chosen in range(1, 2 ** len(others)):
+            active = [k for k in range(len(others)) if chosen >> k & 1]
+            r = np.linalg.pinv(normals[active]) @ missing[active]
+            if (normals @ r >= missing - 1e-5 * np.abs(missing).max()).all():
+                best = min(best, np.linalg.norm(r))
+        distances.append(best)
+    return np.array(distances)

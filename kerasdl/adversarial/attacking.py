@@ -72,7 +72,7 @@ def run_attack(
         numbers: What may differ from call to call without a new graph.
         options: What is built into the graph.
     """
-    low, high = _check_bounds(bounds)
+    low, high = check_bounds(bounds)
     values = tuple(_tensor(number) for number in numbers)
     targeted = target is not None
     if tf.is_symbolic_tensor(images):
@@ -147,7 +147,8 @@ def _symbolic_classes(model: keras.Model, images: tf.Tensor, labels: Any) -> tf.
     return tf.broadcast_to(tf.cast(tf.reshape(labels, [-1]), tf.int32), tf.shape(images)[:1])
 
 
-def _check_bounds(bounds: tuple[float, float]) -> tuple[float, float]:
+def check_bounds(bounds: tuple[float, float]) -> tuple[float, float]:
+    """The bounds as numbers, the lower one first."""
     try:
         low, high = (float(bound) for bound in bounds)
     except (TypeError, ValueError):

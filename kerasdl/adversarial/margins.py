@@ -35,15 +35,16 @@ def lead_of_others(scores: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
     zero where the model is certain.
     """
     own = tf.gather(scores, classes, axis=1, batch_dims=1)
-    return tf.reduce_logsumexp(_without(scores, classes), axis=1) - own
+    return tf.reduce_logsumexp(other_classes(scores, classes), axis=1) - own
 
 
 def best_of_others(scores: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
     """How far the best other class is ahead of this one."""
-    return tf.reduce_max(_without(scores, classes), axis=1) - tf.gather(scores, classes, axis=1, batch_dims=1)
+    return tf.reduce_max(other_classes(scores, classes), axis=1) - tf.gather(scores, classes, axis=1, batch_dims=1)
 
 
-def _without(scores: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+def other_classes(scores: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+    """The scores, with the lowest number in the place of these classes."""
     return tf.where(tf.one_hot(classes, scores.shape[-1], on_value=True, off_value=False), scores.dtype.min, scores)
 
 
@@ -71,3 +72,14 @@ def length(images: tf.Tensor) -> tf.Tensor:
 def per_image(values: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     """One value per image in a shape that can be multiplied with images."""
     return tf.reshape(values, [-1] + [1] * (images.shape.rank - 1))
+
+
+def narrow(
+    constant: tf.Tensor, low: tf.Tensor, high: tf.Tensor, goes_up: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The next constant of a search over many powers of ten, and what it now lies between."""
+    low = tf.where(goes_up, constant, low)
+    high = tf.where(goes_up, high, constant)
+    is_between = (low > 0) & tf.math.is_finite(high)
+    middle = tf.sqrt(tf.maximum(low, 1e-30)) * tf.sqrt(high)
+    return tf.where(is_between, middle, constant * tf.where(goes_up, 10.0, 0.1)), low, high
