@@ -1,7 +1,6 @@
 """What the layers of a model give for images: features, to be looked at or compared."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import keras
 import numpy as np
@@ -11,8 +10,14 @@ from kerasdl.visualization.probing import Tap, all_layers, compiled, execution, 
 from kerasdl.visualization.targets import check_images
 
 
+@overload
+def activations(model: keras.Model, images: Any, layers: str, *, batch_size: int = 32) -> np.ndarray: ...
+@overload
 def activations(
-    model: keras.Model, images: Any, layers: str | Sequence[str], *, batch_size: int = 32
+    model: keras.Model, images: Any, layers: list[str] | tuple[str, ...], *, batch_size: int = 32
+) -> dict[str, np.ndarray]: ...
+def activations(
+    model: keras.Model, images: Any, layers: str | list[str] | tuple[str, ...], *, batch_size: int = 32
 ) -> np.ndarray | dict[str, np.ndarray]:
     """What layers give for each image: one array for one name, a dictionary of arrays for a list of names.
 

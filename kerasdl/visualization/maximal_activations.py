@@ -70,28 +70,39 @@ def maximally_activating_patches(
     """
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise ValueError(f"`k` must be a whole number of at least 1. Received: {k!r}.")
-    best: Patches | None = None
+    scores = numbers = boxes = channels = np.zeros(0)
+    kept: dict[int, np.ndarray] = {}
     seen = 0
     for images in image_batches(model, data, batch_size):
         shape = images.shape[1:]
-        if best is None:
+        if not seen:
             path = layer_path(model, shape, layer)
             maps = execution(model, shape)[path]
             channels = _check_units(units, maps[-1], layer)
             field, run = receptive_field(model, path, shape), compiled(model, _peaks, layer=path)
-            none = np.zeros((len(channels), 0))
-            pixels = np.zeros((*none.shape, *field.size, shape[-1]), "float32")
-            best = Patches(pixels, none.astype("float32"), none.astype(int), np.zeros((*none.shape, 4), int))
+            scores, numbers = np.zeros((len(channels), 0), "float32"), np.zeros((len(channels), 0), int)
+            boxes = np.zeros((len(channels), 0, 4), int)
         # Of each image and channel the highest value and its place.
         values, places = (tensor.numpy().T[channels] for tensor in run(images))
         rows, columns = np.divmod(places, maps[1] if len(maps) == 3 else 1)
         tops, lefts = field.start[0] + field.stride[0] * rows, field.start[1] + field.stride[1] * columns
-        boxes = np.stack([tops, lefts, tops + field.size[0], lefts + field.size[1]], axis=-1)
-        best = _best_of(best, images, values, boxes, seen, k, fill)
+        new_boxes = np.stack([tops, lefts, tops + field.size[0], lefts + field.size[1]], axis=-1)
+        new_numbers = np.broadcast_to(seen + np.arange(len(images)), values.shape)
+        # The k best so far; of equal ones the earlier.
+        scores, numbers = np.concatenate([scores, values], axis=1), np.concatenate([numbers, new_numbers], axis=1)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        scores, numbers = np.take_along_axis(scores, order, axis=1), np.take_along_axis(numbers, order, axis=1)
+        boxes = np.take_along_axis(np.concatenate([boxes, new_boxes], axis=1), order[..., None], axis=1)
+        # A copy, or a single image would keep its whole batch.
+        kept = {int(at): kept[at] if at < seen else images[at - seen].copy() for at in np.unique(numbers)}
         seen += len(images)
-    if best is None or seen < k:
+    if seen < k:
         raise ValueError(f"`data` must hold at least k={k} images. Received: {seen}.")
-    return best
+    patches = [
+        [_cut(kept[int(number)], box, fill) for number, box in zip(numbers[unit], boxes[unit], strict=True)]
+        for unit in range(len(numbers))
+    ]
+    return Patches(np.array(patches), scores, numbers, boxes)
 
 
 def image_batches(model: keras.Model, data: Any, batch_size: int) -> Iterator[np.ndarray]:
@@ -134,26 +145,6 @@ def _peaks(model: keras.Model, images: tf.Tensor, *, layer: str) -> tuple[tf.Ten
     values = layer_values(model, images, layers=(layer,))[0]
     flat = tf.reshape(values, (tf.shape(values)[0], -1, values.shape[-1]))
     return tf.reduce_max(flat, axis=1), tf.argmax(flat, axis=1)
-
-
-def _best_of(
-    best: Patches, images: np.ndarray, values: np.ndarray, boxes: np.ndarray, begin: int, k: int, fill: float
-) -> Patches:
-    """The k best of those kept so far and those of a batch; of equal ones the earlier."""
-    kept = best.scores.shape[1]
-    scores = np.concatenate([best.scores, values], axis=1)
-    numbers = np.concatenate([best.images, np.broadcast_to(begin + np.arange(len(images)), values.shape)], axis=1)
-    all_boxes = np.concatenate([best.boxes, boxes], axis=1)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    units = np.arange(len(order))[:, None]
-    patches = np.empty((*order.shape, *best.patches.shape[2:]), "float32")
-    for unit, places in enumerate(order):
-        for rank, place in enumerate(places):
-            new = place >= kept
-            patches[unit, rank] = (
-                _cut(images[place - kept], all_boxes[unit, place], fill) if new else best.patches[unit, place]
-            )
-    return Patches(patches, scores[units, order], numbers[units, order], all_boxes[units, order])
 
 
 def _cut(image: np.ndarray, box: np.ndarray, fill: float) -> np.ndarray:
