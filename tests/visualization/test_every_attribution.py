@@ -13,7 +13,11 @@ METHODS = {
     "integrated_gradients": {"steps": 3},
     "guided_backpropagation": {},
     "deconvolution": {},
+    "occlusion": {"patch": 4, "stride": 3},
+    "class_activation_map": {},
     "grad_cam": {},
+    "grad_cam_plus_plus": {},
+    "score_cam": {},
 }
 IMAGES = np.random.default_rng(0).uniform(size=(5, 12, 12, 3)).astype("float32")
 BROKEN = np.where(IMAGES > 0.99, np.nan, IMAGES)
@@ -114,13 +118,13 @@ def test_another_form_of_the_network_has_the_same_maps(plain, plain_maps, form, 
 
 @every_method
 def test_a_second_call_traces_nothing_and_changes_nothing(plain, plain_maps, name, monkeypatch):
-    # `plain_maps` has traced the five images at once, and this the number of classes; another class needs no new graph.
-    maps_of(name, plain, target=0)
+    # Another number of images, another class, or none, need no new graph.
+    maps_of(name, plain, target=0, batch_size=2)
     weights, runs = plain.get_weights(), []
     original = tf.function
     monkeypatch.setattr(tf, "function", lambda *args, **kwargs: runs.append(args) or original(*args, **kwargs))
     with_batches = maps_of(name, plain, batch_size=2)
-    maps_of(name, plain, target=[0, 1, 2, 3, 0])
+    maps_of(name, plain, target=[0, 1, 2, 3, 0], batch_size=2)
     assert runs == []
     np.testing.assert_allclose(with_batches, plain_maps[name], atol=1e-5 * np.abs(plain_maps[name]).max())
     for before, after in zip(weights, plain.get_weights(), strict=True):
