@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
-from adversarial_helpers import distance_to_boundary, linear, network, scores, some_images
+from adversarial_helpers import distance_to_boundary, linear, scores, shared_network, some_images
 
 from kerasdl.adversarial import deep_fool, fgsm, pgd, robust_accuracy
 
@@ -82,4 +82,4 @@ def test_a_plain_function_is_an_attack_too(known):
 )
 def test_refuses(data, attack, epsilons, message):
     with pytest.raises(ValueError, match=message):
-        robust_accuracy(network(), data, attack, epsilons)
+        robust_accuracy(shared_network(), data, attack, epsilons)

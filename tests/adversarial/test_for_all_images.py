@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from adversarial_helpers import linear, network, scores, some_images
+from adversarial_helpers import linear, network, scores, shared_network, some_images
 
 from kerasdl.adversarial import universal_perturbation
 
@@ -67,4 +67,4 @@ def test_data_sets_and_arrays_give_the_same_within_the_ball():
 )
 def test_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
-        universal_perturbation(network(), **{"data": some_images(), "epsilon": 0.1, **arguments})
+        universal_perturbation(shared_network(), **{"data": some_images(), "epsilon": 0.1, **arguments})

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from adversarial_helpers import linear, network, scores, some_images
+from adversarial_helpers import linear, network, scores, shared_network, some_images
 
 from kerasdl.adversarial import fooling_image
 
@@ -60,7 +60,7 @@ def test_on_a_linear_model_the_steps_are_counted():
 )
 def test_refuses(target, arguments, message):
     with pytest.raises(ValueError, match=message):
-        fooling_image(network(), target, **arguments)
+        fooling_image(shared_network(), target, **arguments)
 
 
 def test_a_model_of_any_size_needs_a_start():

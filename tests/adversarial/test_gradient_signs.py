@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from adversarial_helpers import linear, network, scores, some_images
+from adversarial_helpers import linear, network, scores, shared_network, some_images
 
 from kerasdl import training
 from kerasdl.adversarial import fgsm
@@ -170,4 +170,4 @@ def test_training_refuses_images_outside_the_bounds():
 )
 def test_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
-        fgsm(network(), IMAGES, **{"epsilon": 0.1, **arguments})
+        fgsm(shared_network(), IMAGES, **{"epsilon": 0.1, **arguments})

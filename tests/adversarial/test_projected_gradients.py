@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from adversarial_helpers import linear, network, scores, some_images
+from adversarial_helpers import linear, network, scores, shared_network, some_images
 
 from kerasdl import training
 from kerasdl.adversarial import fgsm, pgd
@@ -47,13 +47,14 @@ def test_every_step_is_that_of_the_paper(norm, epsilon):
     assert attacked.success.all()
 
 
+@pytest.mark.slow
 def test_one_long_step_from_the_image_is_the_fast_gradient_sign():
     model = network()
     ours = pgd(model, IMAGES, epsilon=0.1, steps=1, step_size=0.3, random_start=False)
     np.testing.assert_allclose(ours.images, fgsm(model, IMAGES, epsilon=0.1).images, atol=1e-6)
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", [pytest.param("linf", marks=pytest.mark.slow), "l2"])
 def test_never_leaves_the_ball_or_the_bounds(norm):
     model = network()
     images = some_images(spread=0.5)
@@ -95,6 +96,7 @@ def test_seeds_decide_and_batches_do_not():
     assert np.abs(pgd(model, IMAGES, seed=4, **arguments).images - whole).max() > 0.01
 
 
+@pytest.mark.slow
 def test_targets_are_reached():
     model, weights, bias = linear(3)
     targets = (scores(weights, bias, IMAGES).argmax(axis=1) + 1) % 3
@@ -155,6 +157,7 @@ def test_in_training_the_random_start_changes_from_step_to_step():
     assert np.abs(seen[0] - seen[1]).max() > 0.05
 
 
+@pytest.mark.slow
 def test_training_learns_from_the_attacked_images():
     model, weights, bias = linear(3)
     model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -183,4 +186,4 @@ def test_training_learns_from_the_attacked_images():
 )
 def test_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
-        pgd(network(), IMAGES, **{"epsilon": 0.1, **arguments})
+        pgd(shared_network(), IMAGES, **{"epsilon": 0.1, **arguments})

@@ -5,7 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
-from adversarial_helpers import distance_to_boundary, linear, network, scores, some_images
+from adversarial_helpers import distance_to_boundary, linear, network, scores, shared_network, some_images
 
 from kerasdl import training
 from kerasdl.adversarial import carlini_wagner, deep_fool, minimal_perturbation
@@ -20,7 +20,9 @@ ONE_FAST = [
 ]
 
 
-@pytest.mark.parametrize(("classes", "scale", "activation"), [(2, 50.0, "softmax"), (5, 0.05, None)])
+@pytest.mark.parametrize(
+    ("classes", "scale", "activation"), [pytest.param(2, 50.0, "softmax", marks=pytest.mark.slow), (5, 0.05, None)]
+)
 @pytest.mark.parametrize("attack", ALL)
 def test_on_a_linear_model_the_distance_is_the_one_to_the_boundary(attack, classes, scale, activation):
     model, weights, bias = linear(classes, scale=scale, activation=activation)
@@ -48,7 +50,7 @@ def test_a_single_score_stands_for_two_classes(attack):
     np.testing.assert_allclose(attack(model, IMAGES, **overshoot).distance, exact, rtol=0.01)
 
 
-@pytest.mark.parametrize("attack", [minimal_perturbation, carlini_wagner])
+@pytest.mark.parametrize("attack", [minimal_perturbation, pytest.param(carlini_wagner, marks=pytest.mark.slow)])
 def test_targets_are_reached_by_the_shortest_way(attack):
     model, weights, bias = linear(4)
     attacked = attack(model, IMAGES, target=2)
@@ -61,7 +63,7 @@ def test_targets_are_reached_by_the_shortest_way(attack):
     np.testing.assert_allclose(attacked.distance[rest], exact[rest], rtol=0.01)
 
 
-@pytest.mark.parametrize("attack", ALL)
+@pytest.mark.parametrize("attack", ONE_FAST)
 def test_the_box_is_kept_even_where_the_boundary_is_far(attack):
     # A boundary that few pixels cannot reach: all of them are needed, up to their bounds.
     model, weights, _ = linear()
@@ -82,6 +84,7 @@ def test_the_box_is_kept_even_where_the_boundary_is_far(attack):
         assert 0.999 * np.linalg.norm(r) < distance < 1.05 * np.linalg.norm(r)
 
 
+@pytest.mark.slow
 def test_kappa_asks_for_a_lead():
     model, weights, bias = linear()
     kappa = 3.0
@@ -94,7 +97,7 @@ def test_kappa_asks_for_a_lead():
     np.testing.assert_allclose(attacked.distance, exact, rtol=0.02)
 
 
-@pytest.mark.parametrize("attack", ALL)
+@pytest.mark.parametrize("attack", ONE_FAST)
 def test_on_a_network_they_fool_and_batches_do_not_matter(attack):
     model = network()
     labels = model(IMAGES).numpy().argmax(axis=1)
@@ -161,4 +164,4 @@ def test_steps_that_cannot_reach_report_so():
 )
 def test_refuses(attack, arguments, message):
     with pytest.raises(ValueError, match=message):
-        attack(network(), IMAGES, **arguments)
+        attack(shared_network(), IMAGES, **arguments)
