@@ -28,6 +28,7 @@ _RECTIFIERS = (
     keras.ops.relu,
     keras.ops.relu6,
 )
+_KINDS: dict[type, str] = {}  # Every call looks through all attributes of all layers.
 _KEPT = 64  # Compiled functions per model; a new callable as target needs a new one each time.
 
 _compiled: weakref.WeakKeyDictionary[keras.Model, dict] = weakref.WeakKeyDictionary()
@@ -39,14 +40,25 @@ def all_layers(model: keras.layers.Layer, path: str = "") -> Iterator[tuple[str,
     if isinstance(model, keras.Model):
         inner = list(model.layers)
     else:
-        values = list(vars(model).values())
-        inner = [each for value in values for each in (value if isinstance(value, list | tuple) else [value])]
+        inner = []
+        for value in vars(model).values():
+            kind = _KINDS.get(type(value)) or _kind(type(value))
+            if kind == "layer":
+                inner.append(value)
+            elif kind == "several":
+                inner += value
     seen: set[int] = set()
     for layer in inner:
         if isinstance(layer, keras.layers.Layer) and id(layer) not in seen:
             seen.add(id(layer))
             yield path + layer.name, layer
             yield from all_layers(layer, f"{path}{layer.name}/")
+
+
+def _kind(of: type) -> str:
+    is_layer, is_several = issubclass(of, keras.layers.Layer), issubclass(of, list | tuple)
+    _KINDS[of] = "layer" if is_layer else "several" if is_several else "other"
+    return _KINDS[of]
 
 
 def find_layer(model: keras.Model, name: str) -> keras.layers.Layer:

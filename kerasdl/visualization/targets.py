@@ -1,6 +1,7 @@
 """What a map explains, and the checks that every function on a model and images begins with."""
 
 import warnings
+import weakref
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -13,6 +14,8 @@ from kerasdl.visualization.probing import all_layers, compiled, execution, find_
 
 Target = int | np.integer | np.ndarray | list | tuple | Callable[[tf.Tensor], tf.Tensor] | None
 Unit = tuple[str, tuple[int, ...]]
+
+_counts: weakref.WeakKeyDictionary[keras.Model, dict] = weakref.WeakKeyDictionary()
 
 PREDICTED = -1  # Stands for the class that the model finds likeliest.
 
@@ -70,7 +73,11 @@ def check_arguments(
 
 def number_of_classes(model: keras.Model, images: np.ndarray) -> int:
     """How many classes there are to choose from: two where the model has a single score."""
-    return max(2, compiled(model, forward)(images[:1]).shape[-1])
+    known = _counts.setdefault(model, {})
+    key = (images.shape[1:], len(model.layers))  # A Sequential may have got another head since.
+    if key not in known:
+        known[key] = max(2, compiled(model, forward)(images[:1]).shape[-1])
+    return known[key]
 
 
 def check_unit(model: keras.Model, images: np.ndarray, unit: Unit) -> Unit:
