@@ -32,6 +32,7 @@ from kerasdl.architectures.resnext import (
     resnext101_64x4d,
     resnext_cifar,
 )
+from kerasdl.architectures.shape_network import shapes_cnn
 from kerasdl.architectures.simple_nets import simpnet
 from kerasdl.architectures.squeezenet import squeezenet1_0, squeezenet1_1
 from kerasdl.architectures.very_deep import vanilla_cnn
@@ -84,6 +85,7 @@ __all__ = [
     "resnext101_32x4d",
     "resnext101_64x4d",
     "resnext_cifar",
+    "shapes_cnn",
     "simpnet",
     "solve_readout",
     "squeezenet1_0",

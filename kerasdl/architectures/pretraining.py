@@ -22,25 +22,29 @@ _HEADS = ("fc1", "fc2", "logits")
 def pretrained(
     name: str,
     *,
-    weights: str | os.PathLike = "imagenet",
-    classes: int = 1000,
+    weights: str | os.PathLike = "published",
+    classes: int | None = None,
     input_shape: tuple[int, int, int] | None = None,
     preprocessing: str | None = None,
 ) -> keras.Model:
-    """One of our networks with published ImageNet weights; it takes RGB images in [0, 1], whatever its family.
+    """One of our networks with published weights, most of them ImageNet's; it takes RGB images in [0, 1].
 
     The first layer, `preprocessing`, does what the weights expect. Where they were trained on BGR images, the first
     convolution's kernels are turned instead, so that its filters can be looked at as they are.
 
-    `squeezenet1_1` works without a network: its weights ship with kerasdl. All others come from `keras.applications`,
-    which downloads them once.
+    `squeezenet1_1` works without a network: its weights ship with kerasdl. So do those of `shapes_cnn`, which knows the
+    ten figures of `kerasdl.data.load("shapes/one")` and nothing else; `kerasdl.data.info("shapes/one").classes` names
+    them. All others come from `keras.applications`, which downloads them once.
 
     Args:
         name: Which network: `vgg16`, `vgg19`, `resnet50`, `resnet101`, `resnet152`, `densenet121`, `densenet169`,
-            `densenet201`, `convnext_tiny`, `convnext_small`, `convnext_base`, `convnext_large` or `squeezenet1_1`.
-        weights: "imagenet"; or the file of the same application's weights with its 1,000 classes, `.weights.h5` or
-            `.h5`; or an `.npz` of arrays named `layer/weight` after the application's layers.
-        classes: With any other number than 1000 the head is a fresh one, for fine-tuning.
+            `densenet201`, `convnext_tiny`, `convnext_small`, `convnext_base`, `convnext_large`, `squeezenet1_1` or
+            `shapes_cnn`.
+        weights: "published", or "imagenet" for what was trained there; or the file of the same application's weights
+            with its 1,000 classes, `.weights.h5` or `.h5`; or an `.npz` of arrays named `layer/weight` after the
+            application's layers.
+        classes: None for those of the published weights, 1,000 or the 10 figures; with any other number the head is a
+            fresh one, for fine-tuning.
         input_shape: Height, width and 3 channels; the paper's unless told otherwise.
         preprocessing: How a file's weights were trained: "keras", as the application's, or "torch", on RGB images
             less their mean and divided by their deviation.
@@ -55,7 +59,7 @@ def pretrained(
         [SqueezeNet's weights](https://github.com/forresti/SqueezeNet)
     """
     network = PUBLISHED[check_choice("name", name, PUBLISHED)]
-    classes = check_classes(classes)
+    classes = network.classes if classes is None else check_classes(classes)
     if preprocessing is not None:
         check_choice("preprocessing", preprocessing, ("keras", "torch"))
     options = {} if input_shape is None else {"input_shape": check_image_shape(input_shape)}
@@ -72,7 +76,7 @@ def pretrained(
             raise ValueError(f"`weights` must hold {first}. Received: {', '.join(sorted(arrays)) or 'nothing'}.")
         arrays[first] = arrays[first][:, :, ::-1]
     model = _begin_with(_preprocess(style), network.builder(classes=classes, **options))
-    _fill(model, network.translate(arrays), whole_head=classes == 1000)
+    _fill(model, network.translate(arrays), whole_head=classes == network.classes)
     return model
 
 
@@ -113,7 +117,7 @@ def freeze(model: keras.Model, until: str | None) -> keras.Model:
 
 
 def imagenet_classes() -> list[str]:
-    """The names of ImageNet's 1,000 classes, in the order in which every pretrained network gives them.
+    """The names of ImageNet's 1,000 classes, in the order in which every network trained on them gives them.
 
     Example:
         >>> imagenet_classes()[281]
@@ -127,11 +131,16 @@ def imagenet_classes() -> list[str]:
 
 def _read(name: str, network: Published, weights: str | os.PathLike) -> dict[str, np.ndarray]:
     """The arrays by their names in `keras.applications` (or in Caffe, for SqueezeNet)."""
-    if weights == "imagenet" and network.shipped is not None:
+    if weights == "imagenet" and network.data != "imagenet":
+        raise ValueError(
+            f'{name!r} learnt {network.data}: `weights` must be "published" or a file. Received: {weights!r}.'
+        )
+    is_file = weights not in ("published", "imagenet")
+    if not is_file and network.shipped is not None:
         return _read_npz(network.shipped)
-    path = None if weights == "imagenet" else Path(weights)
+    path = Path(weights) if is_file else None
     if path is not None and path.suffix not in (".npz", ".h5"):
-        raise ValueError(f'`weights` must be "imagenet" or a file .weights.h5, .h5 or .npz. Received: {weights!r}.')
+        raise ValueError(f'`weights` must be "published" or a file .weights.h5, .h5 or .npz. Received: {weights!r}.')
     if path is not None and not path.is_file():
         raise ValueError(f"`weights` must be a file that exists. Received: {weights!r}.")
     if path is not None and path.suffix == ".npz":
@@ -176,6 +185,8 @@ def _preprocess(style: str) -> keras.layers.Layer:
     """RGB in [0, 1] to the numbers on which the weights were trained, the channels still in the order RGB."""
     if style == "caffe":
         scale, offset = [255.0] * 3, [-mean for mean in CAFFE_MEAN]
+    elif style == "centred":
+        scale, offset = [2.0] * 3, [-1.0] * 3
     else:
         scale = [1 / deviation for deviation in TORCH_DEVIATION]
         offset = [-mean / deviation for mean, deviation in zip(TORCH_MEAN, TORCH_DEVIATION, strict=True)]

@@ -11,6 +11,7 @@ import numpy as np
 from kerasdl.architectures.convnext import convnext_base, convnext_large, convnext_small, convnext_tiny
 from kerasdl.architectures.densenet import densenet121, densenet169, densenet201
 from kerasdl.architectures.resnet import resnet50, resnet101, resnet152
+from kerasdl.architectures.shape_network import shapes_cnn
 from kerasdl.architectures.squeezenet import squeezenet1_1
 from kerasdl.architectures.vgg import vgg16, vgg19
 
@@ -26,8 +27,11 @@ class Published:
         application: Its class in `keras.applications`.
         translate: From arrays by the application's names to arrays by ours, `layer/weight` both.
         first: The application's name of the first convolution.
-        preprocessing: "caffe": BGR on 0 to 255 less the mean; "torch": RGB less the mean and divided by the deviation.
+        preprocessing: "caffe": BGR on 0 to 255 less the mean; "torch": RGB less the mean and divided by the deviation;
+            "centred": RGB on -1 to 1.
         shipped: The file of weights in this package.
+        data: What the weights were trained on.
+        classes: How many classes that has.
     """
 
     builder: Callable[..., keras.Model]
@@ -36,6 +40,8 @@ class Published:
     first: str
     preprocessing: str
     shipped: Path | None = None
+    data: str = "imagenet"
+    classes: int = 1000
 
 
 def rename(arrays: Arrays, *patterns: tuple[str, str]) -> dict[str, np.ndarray]:
@@ -180,5 +186,8 @@ PUBLISHED = {
     ),
     "squeezenet1_1": Published(
         squeezenet1_1, None, translate_squeezenet, "conv1", "caffe", WEIGHTS / "squeezenet1_1.npz"
+    ),
+    "shapes_cnn": Published(
+        shapes_cnn, None, dict, "stage1_conv1", "centred", WEIGHTS / "shapes_cnn.npz", "shapes/one", 10
     ),
 }
