@@ -52,6 +52,8 @@ def segment(
         [Simonyan et al., 2013](https://arxiv.org/abs/1312.6034), section 3.2;
         [Boykov and Jolly, 2001](https://doi.org/10.1109/ICCV.2001.937505) for the graph cut
     """
+    from threadpoolctl import threadpool_limits
+
     maps, images = np.asarray(maps, "float64"), np.asarray(images, "float64")
     if images.ndim != 4 or maps.shape != images.shape[:3] or 0 in images.shape:
         raise ValueError(
@@ -76,10 +78,12 @@ def segment(
             stacklevel=2,
         )
     masks = np.zeros(maps.shape, bool)
-    for index in np.flatnonzero(~flat):
-        colours = images[index] / max(float(images[index].std()), 1e-12)
-        evidence = _evidence(maps[index], colours, foreground, background, components, seed)
-        masks[index] = _largest_part(minimum_cut(evidence, neighbour_prices(colours, smoothness)))
+    # A few hundred colours are no work for several threads: they wait for each other ten times as long.
+    with threadpool_limits(1):
+        for index in np.flatnonzero(~flat):
+            colours = images[index] / max(float(images[index].std()), 1e-12)
+            evidence = _evidence(maps[index], colours, foreground, background, components, seed)
+            masks[index] = _largest_part(minimum_cut(evidence, neighbour_prices(colours, smoothness)))
     return masks
 
 
