@@ -80,6 +80,10 @@ def compare_maps(
         titles += [names[row], *([""] * len(columns) if row else columns)]
     per_row = 1 + len(columns) if len(images) > 1 else _about_as_wide_as_a_slide(len(pictures))
     figure = image_grid(pictures, titles, columns=per_row, title=title)
+    if len(images) > 1 and not any(names[1:]):
+        # The grid left room for titles in every row, and there are some above the first only.
+        lines = max(axes.get_title().count("\n") + 1 for axes in figure.axes)
+        figure.set_figheight(figure.get_figheight() - 0.28 * lines * (len(images) - 1))
     return _explained(figure, [each for values in columns.values() for each in values])
 
 
