@@ -68,6 +68,8 @@ def test_methods_are_columns_and_images_are_rows():
             assert (place.rowspan.start, place.colspan.start) == (row, column)
             if expected is not None:
                 np.testing.assert_allclose(pictures[3 * row + column], expected, atol=1e-6)
+    # Without names the rows close up.
+    assert plots.compare_maps(images, {"one": first}).get_figheight() < figure.get_figheight()
     np.testing.assert_allclose(pictures[4], drawn(plots.overlay_grid(images[1:], first[1:]))[0])
 
 
