@@ -1,6 +1,6 @@
 """How the loss changes around a network: along random directions in the space of its weights."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -97,7 +97,8 @@ def loss_landscape(
     grid = np.stack(np.meshgrid(*[coordinates] * len(ways), indexing="ij"), axis=-1).reshape(-1, len(ways))
 
     # The compiled loss is part of the graph, so another one makes another graph.
-    of_model = None if loss else model.loss if isinstance(model.loss, Hashable) else repr(model.loss)
+    is_key = isinstance(model.loss, str) or callable(model.loss)
+    of_model = None if loss else model.loss if is_key else repr(model.loss)
     run = compiled(model, _losses, loss=loss, of_model=of_model, training=batch_statistics)
     stacked = [np.stack(arrays) for arrays in zip(*ways, strict=True)]
     total = np.zeros((2, len(grid)))

@@ -57,7 +57,7 @@ def test_least_squares_is_the_quadratic_of_the_closed_form():
     np.testing.assert_allclose(line.losses, parabola, rtol=1e-5)
 
     # Another loss is not taken for the one that was compiled before.
-    model.compile(loss="mae")
+    model.compile(loss=["mae"])
     line = loss_landscape(model, (x, y), points=3, directions=1)
     assert line.losses[1] == pytest.approx(np.abs(error).mean(), rel=1e-5)
 
