@@ -141,37 +141,59 @@ def _energy(model: keras.Model, images: tf.Tensor, layers: tuple[str, ...]) -> t
     return tf.add_n(list(seen.values()))
 
 
-def _of_any_size(model: keras.Model, layers: Sequence[str]) -> keras.Model:
+def _of_any_size(model: keras.Model, names: Sequence[str]) -> keras.Model:
     """The model, if it takes images of any size; else a copy, up to these layers, that does, with the same weights."""
-    wanted = [find_layer(model, name) for name in layers]
+    wanted = [find_layer(model, name) for name in names]
     shape = getattr(model, "input_shape", None) if model.built else None
     if not isinstance(shape, tuple) or shape[1:3] == (None, None) or not getattr(model, "inputs", None):
         return model
-    # What comes after, a flattening and dense layers, may need the one size.
-    outer = tuple(
-        dict.fromkeys(path.partition("/")[0] for path, each in all_layers(model) if any(each is w for w in wanted))
-    )
     kept = _copies.setdefault(model, {})
-    if outer not in kept:
-        part = keras.Model(model.inputs, [model.get_layer(name).output for name in outer], name=model.name)
+    if tuple(names) not in kept:
+        pairs: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
         try:
-            kept[outer] = part, _resizable(part)
+            kept[tuple(names)] = _resizable(model, wanted, pairs), pairs
         except (ValueError, TypeError, NotImplementedError) as error:
             raise ValueError(
                 f"Model {model.name!r} takes images of shape {shape[1:]} only, and no copy for other sizes could be "
                 "made. Build it with height and width None, or without the layers that need one size. "
                 f"Keras says: {error}"
             ) from error
-    part, copy = kept[outer]
-    copy.set_weights(part.get_weights())
+    copy, pairs = kept[tuple(names)]
+    for original, twin in pairs:
+        if twin.built:
+            twin.set_weights(original.get_weights())
     return copy
 
 
-def _resizable(model: keras.Model) -> keras.Model:
-    """A copy of the graph, also of models inside it, for images of any size."""
+def _resizable(
+    model: keras.Model,
+    wanted: Sequence[keras.layers.Layer],
+    pairs: list[tuple[keras.layers.Layer, keras.layers.Layer]],
+) -> keras.Model:
+    """A copy of the graph for images of any size, also of models inside it; `pairs` gets each layer with its copy."""
+    inner = {layer: [each for _, each in all_layers(layer)] for layer in model.layers}
+    left = [layer for layer, inside in inner.items() if any(each is w for w in wanted for each in (layer, *inside))]
+    is_whole = not left
+    originals = {}
 
-    def copied(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return _resizable(layer) if isinstance(layer, keras.Model) else type(layer).from_config(layer.get_config())
+    def copied(layer: Any) -> Any:
+        if isinstance(layer, keras.Model):
+            twin = _resizable(layer, (), pairs)
+        else:
+            twin = type(layer).from_config(layer.get_config())
+            if isinstance(layer, keras.layers.Layer):
+                pairs.append((layer, twin))
+        originals[id(twin)] = layer
+        return twin
 
-    image = keras.Input((None, None, model.input_shape[-1]))
-    return keras.models.clone_model(model, input_tensors=image, clone_function=copied)
+    def call(twin: Any, *args: Any, **kwargs: Any) -> Any:
+        if not left and not is_whole:
+            # What comes after the last layer that is wanted may need the one size: a flattening, a dense layer.
+            return tf.nest.flatten((args, kwargs))[0]
+        if originals[id(twin)] in left:
+            left.remove(originals[id(twin)])
+        return twin(*args, **kwargs)
+
+    graph = keras.Model(model.inputs[0], model.outputs, name=model.name)
+    image = keras.Input((None, None, model.inputs[0].shape[-1]))
+    return keras.models.clone_model(graph, input_tensors=image, clone_function=copied, call_function=call)
