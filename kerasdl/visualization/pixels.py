@@ -18,7 +18,7 @@ Result = np.ndarray | tuple[np.ndarray, dict[str, np.ndarray]]
 Bounds = tuple[float, float]
 
 # Adam's, but it forgets sooner how steep it was at the start, where all losses are large; they get small.
-_MEAN_DECAY, _SQUARE_DECAY, _SMALL = 0.9, 0.99, 1e-12
+_MEAN_DECAY, _SQUARE_DECAY, _SMALL = 0.9, 0.95, 1e-12
 
 
 def descend(
