@@ -1,5 +1,6 @@
 """What the score loses when a part of the image is covered."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -7,9 +8,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl.visualization import local_changes
 from kerasdl.visualization.perturbations import check_covers, scores_of_copies
 from kerasdl.visualization.probing import compiled, in_batches
 from kerasdl.visualization.targets import Target, Unit, check_arguments, predicted_classes, score_of, warn_if_empty
+
+_IMAGES = 8
 
 
 def occlusion(
@@ -38,7 +42,7 @@ def occlusion(
         stride: Pixels from one patch to the next, at most the patch; half of it if None.
         value: What covers: a number, or an array that fits one image, such as one value per channel; each image's own
             mean colour if None.
-        batch_size: Images at once, covered ones too: memory does not grow with the number of patches.
+        batch_size: Covered images at once: memory does not grow with the number of patches.
 
     Returns:
         Maps, float32, raw: above zero is evidence for the class, below zero is evidence against it.
@@ -57,7 +61,9 @@ def occlusion(
     if unit is None and target is None:
         classes = in_batches(compiled(model, predicted_classes), batch_size, images)
     run = compiled(model, _occlusion, function=function, unit=unit, patch=size, stride=steps, batch_size=batch_size)
-    maps = in_batches(run, batch_size, images, classes, check_covers(images, value))
+    # The maps of the images as they are stay at hand while their copies are made: those of few images at a time.
+    at_once = min(batch_size, _IMAGES)
+    maps = in_batches(run, at_once, images, classes, check_covers(images, value))
     warn_if_empty(maps, "no patch changes the score; a larger patch or another value may.")
     return maps
 
@@ -95,7 +101,7 @@ def _occlusion(
     batch_size: int,
 ) -> tf.Tensor:
     # For rows and for columns: where each patch begins, and which of them cover each pixel, (patches, pixels).
-    places = [_starts(side, *each) for side, *each in zip(images.shape[1:3], patch, stride, strict=True)]
+    places = _starts(images.shape[1], patch[0], stride[0]), _starts(images.shape[2], patch[1], stride[1])
     rows, columns = (
         (start[:, None] <= np.arange(side)) & (np.arange(side) < start[:, None] + length)
         for start, side, length in zip(places, images.shape[1:3], patch, strict=True)
@@ -107,18 +113,31 @@ def _occlusion(
         covered = (down[:, :, None] & across[:, None, :])[..., None]
         return tf.where(covered, tf.gather(covers, which), tf.gather(images, which))
 
+    change: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = cover
+    steps = local_changes.plan(model, images.shape[1:3], places, patch) if unit is None else []
+    seen: dict[str, tf.Tensor] = {}
+    taps = {step.path: functools.partial(_note, seen, step.path) for step in steps}
+    whole = score_of(model, images, classes, function=function, unit=unit, taps=taps)
+    if steps:
+        maps = [images, *seen.values()]
+        change = local_changes.changed_maps(steps, maps[:-1], maps[-1], places, patch, covers)
     scores = scores_of_copies(
         model,
         images,
         classes,
-        cover,
+        change,
         len(rows) * len(columns),
         function=function,
         unit=unit,
+        layer=steps[-1].path if steps else None,
         batch_size=batch_size,
     )
-    whole = score_of(model, images, classes, function=function, unit=unit)
     drops = tf.reshape(whole[:, None] - scores, (-1, len(rows), len(columns)))
     # The patches over a pixel are some rows of them by some columns: their mean is a mean over one, then the other.
     down, across = (tf.constant(each / each.sum(axis=0), "float32") for each in (rows, columns))
     return tf.einsum("nrc,rh,cw->nhw", drops, down, across)
+
+
+def _note(seen: dict[str, tf.Tensor], path: str, maps: tf.Tensor) -> tf.Tensor:
+    seen[path] = maps
+    return maps

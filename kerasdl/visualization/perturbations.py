@@ -37,6 +37,7 @@ def scores_of_copies(
     *,
     function: Callable | None = None,
     unit: Unit | None = None,
+    layer: str | None = None,
     batch_size: int = 32,
 ) -> tf.Tensor:
     """The scores of `count` copies of each image, `(N, count)`.
@@ -49,6 +50,7 @@ def scores_of_copies(
         count: Copies of each image.
         function: As in `score_of`.
         unit: As in `score_of`.
+        layer: If `change` makes what this layer gives for the copies: the model goes on from there.
         batch_size: Copies at once, of whichever images, so that few images fill a batch too.
     """
     total = tf.shape(images)[0] * count
@@ -57,7 +59,11 @@ def scores_of_copies(
         pairs = tf.range(first, tf.minimum(first + batch_size, total))
         which = pairs // count
         copies = change(which, pairs % count)
-        new = score_of(model, copies, tf.gather(classes, which), function=function, unit=unit)
+        options: dict[str, Any] = {"function": function, "unit": unit}
+        if layer is not None:
+            # All that leads to the layer drops out of the graph: nobody asks for it.
+            copies, options["taps"] = tf.gather(images, which), {layer: lambda _, copies=copies: copies}
+        new = score_of(model, copies, tf.gather(classes, which), **options)
         return first + batch_size, tf.tensor_scatter_nd_update(scores, pairs[:, None], new)
 
     # One turn after the other: several at once would need the memory of several.
