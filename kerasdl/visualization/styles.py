@@ -20,7 +20,7 @@ def transfer_style(
     style_layers: pixels.Layers = None,
     content_weight: float = 1.0,
     style_weight: float | Sequence[float] = 1.0,
-    total_variation: float = 0.0,
+    total_variation: float = 1.0,
     start: Any = "content",
     bounds: pixels.Bounds = (0.0, 1.0),
     steps: int = 200,
@@ -44,7 +44,7 @@ def transfer_style(
         style_layers: The same for the styles; None takes the last layer of every size of maps.
         content_weight: Weight of the contents.
         style_weight: Weight of the styles together, which count the same, or one weight per style.
-        total_variation: Weight of the mean squared difference of neighbours.
+        total_variation: Weight of the mean squared difference of neighbours; the paper has no such prior, 0.
         start: "content", "noise", or images of the contents' shape within the bounds.
         bounds: The smallest and the largest value of a pixel.
         steps: Steps of Adam.

@@ -17,7 +17,7 @@ def synthesize_texture(
     layers: pixels.Layers = None,
     *,
     shape: tuple[int, int] | None = None,
-    total_variation: float = 0.0,
+    total_variation: float = 1.0,
     bounds: pixels.Bounds = (0.0, 1.0),
     steps: int = 200,
     learning_rate: float = 0.05,
@@ -35,7 +35,7 @@ def synthesize_texture(
         layers: Names of layers that give maps, or a mapping of their weights, of which only the ratios count; None
             takes the last layer of every size of maps.
         shape: Height and width of what is made, if the model takes images of any; None for the textures' own.
-        total_variation: Weight of the mean squared difference of neighbours.
+        total_variation: Weight of the mean squared difference of neighbours; the paper has no such prior, 0.
         bounds: The smallest and the largest value of a pixel.
         steps: Steps of Adam.
         learning_rate: The first step's size as a share of the range; it falls along half a cosine, to zero.
