@@ -89,10 +89,10 @@ def smooth_grad(
         target: None for the predicted class (of the image without noise), a class, one class per image, or a callable
             on the unnormalised scores.
         unit: In the place of a class, one neuron: (layer, (row, column, channel)).
-        samples: Noisy copies of each image. They are made one after the other, so memory does not grow with them.
+        samples: Noisy copies of each image. They are made batch by batch, so memory does not grow with them.
         noise: Deviation of the noise, as a share of the image's range, its largest value less its smallest.
         seed: Decides the noise.
-        batch_size: Images at once.
+        batch_size: Images, and copies of them, at once.
 
     Returns:
         Maps, `(N, H, W)` float32, raw.
@@ -108,7 +108,7 @@ def smooth_grad(
     deviation = noise * (images.max(axis=(1, 2, 3)) - images.min(axis=(1, 2, 3)))
 
     def batch(*arrays: np.ndarray) -> tf.Tensor:
-        return run(*arrays, np.int32(seed))
+        return run(*arrays, np.int32(seed), np.int32(batch_size))
 
     return in_batches(batch, batch_size, images, classes, deviation.astype("float32"), numbers)
 
@@ -135,8 +135,8 @@ def integrated_gradients(
             unnormalised scores.
         unit: In the place of a class, one neuron: (layer, (row, column, channel)).
         baseline: The image that stands for nothing: a number, or an array as large as one image.
-        steps: Gradients on the way, taken one after the other, so memory does not grow with them.
-        batch_size: Images at once.
+        steps: Gradients on the way, taken batch by batch, so memory does not grow with them.
+        batch_size: Images, and copies of them, at once.
 
     Returns:
         Parts with their signs, `(N, height, width, channels)` float32.
@@ -159,7 +159,11 @@ def integrated_gradients(
         )
     starts = np.broadcast_to(start, images.shape)
     run = compiled(model, _integrated_gradients, function=function, unit=unit, steps=steps)
-    return in_batches(run, batch_size, images, classes, starts)
+
+    def batch(*arrays: np.ndarray) -> tf.Tensor:
+        return run(*arrays, np.int32(batch_size))
+
+    return in_batches(batch, batch_size, images, classes, starts)
 
 
 def _prepare(
@@ -181,21 +185,22 @@ def _smooth_grad(
     deviation: tf.Tensor,
     numbers: tf.Tensor,
     seed: tf.Tensor,
+    batch_size: tf.Tensor,
     *,
     function: Callable | None,
     unit: Unit | None,
     samples: int,
 ) -> tf.Tensor:
-    def draw(number: tf.Tensor, sample: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_normal(images.shape[1:], tf.stack([seed, number * samples + sample]))
+    def noisy(which: tf.Tensor, sample: tf.Tensor) -> tf.Tensor:
+        keys = tf.gather(numbers, which) * samples + sample
+        noise = tf.map_fn(
+            lambda key: tf.random.stateless_normal(images.shape[1:], tf.stack([seed, key])),
+            keys,
+            fn_output_signature=tf.float32,
+        )
+        return tf.gather(images, which) + noise * tf.gather(deviation, which)[:, None, None, None]
 
-    def step(sample: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        noise = tf.map_fn(lambda number: draw(number, sample), numbers, fn_output_signature=tf.float32)
-        noisy = images + noise * deviation[:, None, None, None]
-        return sample + 1, total + image_gradient(model, noisy, classes, function, unit)
-
-    first = (tf.constant(0), tf.zeros_like(images))
-    _, total = tf.while_loop(lambda sample, _: sample < samples, step, first)
+    total = _total_gradient(model, images, classes, noisy, samples, batch_size, function, unit)
     return tf.reduce_max(tf.abs(total / samples), axis=-1)
 
 
@@ -204,17 +209,42 @@ def _integrated_gradients(
     images: tf.Tensor,
     classes: tf.Tensor,
     starts: tf.Tensor,
+    batch_size: tf.Tensor,
     *,
     function: Callable | None,
     unit: Unit | None,
     steps: int,
 ) -> tf.Tensor:
-    def step(place: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def between(which: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
         # In the middle of each of the equal parts of the way.
-        share = (tf.cast(place, "float32") + 0.5) / steps
-        between = starts + share * (images - starts)
-        return place + 1, total + image_gradient(model, between, classes, function, unit)
+        share = (tf.cast(place, "float32") + 0.5)[:, None, None, None] / steps
+        return tf.gather(starts, which) + share * tf.gather(images - starts, which)
 
-    first = (tf.constant(0), tf.zeros_like(images))
-    _, total = tf.while_loop(lambda place, _: place < steps, step, first)
+    total = _total_gradient(model, images, classes, between, steps, batch_size, function, unit)
     return (images - starts) * total / steps
+
+
+def _total_gradient(
+    model: keras.Model,
+    images: tf.Tensor,
+    classes: tf.Tensor,
+    change: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    count: int,
+    batch_size: tf.Tensor,
+    function: Callable | None,
+    unit: Unit | None,
+) -> tf.Tensor:
+    """The sum of the gradients at `count` changed copies of each image, in batches of copies of whichever images.
+
+    A batch of few images costs more for each: a full one of 32 takes 0.9 of the time of four of 8 (VGG16), and 0.4 of
+    that of 32 of one (SqueezeNet), images of 64x64 on one core.
+    """
+
+    def step(first: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        pairs = tf.range(first, tf.minimum(first + batch_size, tf.shape(images)[0] * count))
+        which = pairs // count
+        gradient = image_gradient(model, change(which, pairs % count), tf.gather(classes, which), function, unit)
+        return first + batch_size, tf.tensor_scatter_nd_add(total, which[:, None], gradient)
+
+    start = (tf.constant(0), tf.zeros_like(images))
+    return tf.while_loop(lambda first, _: first < tf.shape(images)[0] * count, step, start, parallel_iterations=1)[1]

@@ -69,9 +69,8 @@ def _guided(x: tf.Tensor, relu: Tap) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = relu(x)
-        # The rectifier's own slope: one or zero, but also that of a leak, and zero where relu6 is at its limit.
-        slope = tape.gradient(y, x)
-        return y, lambda upstream: tf.nn.relu(upstream) * slope
+        # By the rectifier's own gradient: it knows the slope of a leak, and that of relu6 at its limit.
+        return y, lambda upstream: tape.gradient(y, x, output_gradients=tf.nn.relu(upstream))
 
     return rectify(x)
 
