@@ -1,12 +1,16 @@
 """Do maps point at the object? Measured where its mask is known, with the network that ships."""
 
+import warnings
+from itertools import pairwise
+
 import numpy as np
 import pytest
+import scipy.stats
 from scipy.ndimage import distance_transform_edt
 
 from kerasdl.architectures import pretrained
 from kerasdl.data import shapes
-from kerasdl.visualization import grad_cam, occlusion
+from kerasdl.visualization import grad_cam, guided_backpropagation, occlusion, saliency
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +59,37 @@ def test_maps_point_at_the_object_and_baselines_do_not(network, examples):
         assert hits(maps, near(masks[:count])) >= 0.9
         assert hits(maps, masks[:count]) >= 0.85
         assert energy(maps, masks[:count]) > 2 * energy(middle, masks)
+
+
+@pytest.mark.slow
+def test_maps_of_a_network_that_has_lost_what_it_learnt(examples):
+    # Adebayo et al., 2018: the layer of the scores alone, then all layers, their weights shuffled.
+    network = pretrained("shapes_cnn")
+    images, labels = (each[:24] for each in examples[:2])
+    methods = (grad_cam, guided_backpropagation, saliency)
+    before = {method: method(network, images, labels) for method in methods}
+    learnt, rng = network.get_weights(), np.random.default_rng(0)
+    left = {(method, layers): [] for method in methods for layers in ("scores", "all")}
+    for _ in range(3):
+        network.set_weights(learnt)
+        for layers in ("scores", "all"):
+            for layer in [network.get_layer("logits")] if layers == "scores" else network.layers:
+                weights = [rng.permutation(each.reshape(-1)).reshape(each.shape) for each in layer.get_weights()]
+                layer.set_weights(weights)
+            for method, old in before.items():
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # A map may be empty now: its correlation counts as 0.
+                    pairs = [np.abs(each).reshape(24, -1) for each in (old, method(network, images, labels))]
+                    found = [scipy.stats.spearmanr(*pair).statistic for pair in zip(*pairs, strict=True)]
+                left[method, layers].append(np.mean(np.nan_to_num(found)))
+    left = {key: np.mean(values) for key, values in left.items()}
+    assert left[grad_cam, "scores"] < 0.4
+    assert left[grad_cam, "all"] < 0.2
+    # What is wrong with guided backpropagation: it shows the image's edges, whatever the network knows.
+    assert left[guided_backpropagation, "scores"] > 0.8
+    assert left[guided_backpropagation, "scores"] > left[saliency, "scores"]
+    others = [
+        scipy.stats.spearmanr(*pair).statistic
+        for pair in pairwise(np.abs(before[guided_backpropagation]).reshape(24, -1))
+    ]
+    assert left[guided_backpropagation, "all"] > max(np.mean(others), left[grad_cam, "all"]) + 0.1
