@@ -81,7 +81,7 @@ def main(
                     notes.append(f"Without {name}: {error}")
                 notes += [f"{name}: {each.message}" for each in caught]
             path = out or Path(f"{photo.stem}_{method}.png")
-            title = f"{model}: what speaks for “{names[wanted]}” ({probabilities[wanted]:.0%})"
+            title = f"{model}: “{names[wanted]}” ({probabilities[wanted]:.0%})"
             _draw(images, maps, title, path)
     except (ValueError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)
@@ -92,7 +92,7 @@ def main(
     console.print(table)
     for note in notes:
         console.print(note, soft_wrap=True, markup=False)
-    console.print(f"What speaks for {names[wanted]!r} is in {path}.", soft_wrap=True, markup=False)
+    console.print(f"The picture for {names[wanted]!r} is {path}.", soft_wrap=True, markup=False)
 
 
 def read_photo(path: Path, height: int, width: int) -> np.ndarray:

@@ -51,7 +51,7 @@ def test_names_the_five_likeliest_classes_and_leaves_a_picture_beside_where_it_r
 def test_all_methods_in_one_picture(photo, tmp_path):
     ended = run(photo, "--method", "all", "--target", "cup", "--out", "all.png", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    assert "What speaks for 'cup' is in all.png." in ended.stdout
+    assert "The picture for 'cup' is all.png." in ended.stdout
     assert "Without" not in ended.stdout
     with PIL.Image.open(tmp_path / "all.png") as picture:
         assert min(picture.size) > 500
@@ -83,7 +83,7 @@ def test_draws_the_map_of_the_class_and_the_layer_that_were_asked_for(photo, tmp
     np.testing.assert_allclose(drawn["figure"].axes[1].images[0].get_array(), expected, atol=1e-6)
     assert str(drawn["path"]) == "coffee_grad_cam.png"
     shown = capsys.readouterr().out
-    assert "What speaks for '1' is in coffee_grad_cam.png." in shown
+    assert "The picture for '1' is coffee_grad_cam.png." in shown
     assert "zero everywhere" not in shown
 
 
