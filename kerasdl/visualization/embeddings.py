@@ -57,7 +57,9 @@ def _principal_components(features: np.ndarray, count: int) -> np.ndarray:
     from sklearn.decomposition import PCA
 
     count = min(count, *features.shape)
-    points = PCA(count, svd_solver="full").fit_transform(features)
+    # Of large arrays the first components alone, as exactly.
+    solver = "arpack" if min(features.shape) > 500 else "full"
+    points = PCA(count, svd_solver=solver, random_state=0).fit_transform(features)
     largest = points[np.abs(points).argmax(axis=0), np.arange(points.shape[1])]
     points = points * np.where(largest < 0, -1, 1)
     return np.pad(points, [(0, 0), (0, max(0, 2 - count))])

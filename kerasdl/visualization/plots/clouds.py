@@ -45,8 +45,9 @@ def clouds(points: Mapping[str, Any], labels: Any, class_names: Sequence[str], *
                 # Yellow is hard to see on white: black comes before it.
                 colour = (*COLOURS[1:7], COLOURS[0], COLOURS[7])[number % len(COLOURS)]
                 marker = _MARKERS[number % len(_MARKERS)]
+                size = 80 if marker == "*" else 36  # of the same weight to the eye
                 axes.scatter(
-                    *places.T, s=36, c=colour, marker=marker, edgecolors="white", linewidths=0.4, label=class_name
+                    *places.T, s=size, c=colour, marker=marker, edgecolors="white", linewidths=0.4, label=class_name
                 )
         handles, names = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside right center", frameon=False, markerscale=1.8)
