@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.visualization.probing import all_layers, compiled, feature_layer, find_layer, forward, in_batches
+from kerasdl.visualization.layer_outputs import layer_values
+from kerasdl.visualization.probing import all_layers, compiled, feature_layer, find_layer, in_batches
 from kerasdl.visualization.regularizers import Jitter
 from kerasdl.visualization.targets import check_gradient, check_images
 
@@ -128,17 +129,8 @@ def _climb(
 
 def _energy(model: keras.Model, images: tf.Tensor, layers: tuple[str, ...]) -> tf.Tensor:
     """Half the squared activation: the sum over layers of the mean over values, for each image."""
-    seen: dict[str, tf.Tensor] = {}
-
-    def note(layer: str) -> Any:
-        def tap(y: tf.Tensor) -> tf.Tensor:
-            seen[layer] = tf.reduce_mean(tf.square(tf.cast(y, "float32")), axis=range(1, y.shape.rank)) / 2
-            return y
-
-        return tap
-
-    forward(model, images, taps={layer: note(layer) for layer in layers})
-    return tf.add_n(list(seen.values()))
+    values = layer_values(model, images, layers=layers)
+    return tf.add_n([tf.reduce_mean(tf.square(each), axis=range(1, each.shape.rank)) / 2 for each in values])
 
 
 def _of_any_size(model: keras.Model, names: Sequence[str]) -> keras.Model:

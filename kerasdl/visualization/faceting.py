@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from kerasdl.visualization.probing import compiled, feature_layer, find_layer, forward, in_batches
+from kerasdl.visualization.layer_outputs import activations
+from kerasdl.visualization.probing import feature_layer
 from kerasdl.visualization.targets import check_images
 
 
@@ -56,8 +56,7 @@ def facets(
             limit = f" and at most the number of images, {most}" if name == "k" else ""
             raise ValueError(f"`{name}` must be a whole number of at least 1{limit}. Received: {name}={value!r}.")
     layer = feature_layer(model, images.shape[1:]) if layer is None else layer
-    find_layer(model, layer)
-    features = in_batches(compiled(model, _features, layer=layer), batch_size, images)
+    features = activations(model, images, layer, batch_size=batch_size).reshape(len(images), -1)
     if embed:
         perplexity = min(30.0, (len(features) - 1) / 3)
         features = TSNE(perplexity=perplexity, random_state=seed).fit_transform(features)
@@ -68,14 +67,3 @@ def facets(
         members = np.flatnonzero(clusters.labels_ == cluster)
         means.append(images[members[np.argsort(distances[members, cluster])[:nearest]]].mean(axis=0))
     return np.stack(means)
-
-
-def _features(model: keras.Model, images: tf.Tensor, *, layer: str) -> tf.Tensor:
-    seen: list[tf.Tensor] = []
-
-    def tap(y: tf.Tensor) -> tf.Tensor:
-        seen.append(tf.cast(y, "float32"))
-        return y
-
-    forward(model, images, taps={layer: tap})
-    return tf.reshape(seen[-1], (tf.shape(images)[0], int(np.prod(seen[-1].shape[1:]))))

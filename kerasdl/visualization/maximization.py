@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.visualization.probing import all_layers, compiled, execution, find_layer, forward, in_batches
+from kerasdl.visualization.layer_outputs import layer_path, layer_values
+from kerasdl.visualization.probing import compiled, execution, in_batches
 from kerasdl.visualization.regularizers import Regularizer
 from kerasdl.visualization.targets import (
     Target,
@@ -117,6 +118,7 @@ def maximize(
         raise ValueError(
             f"`start` must lie within the bounds, {low} to {high}. Received: {starts.min()} to {starts.max()}."
         )
+    layer = None if layer is None else layer_path(model, images.shape[1:], layer)
     classes, function, unit = _check_score(model, images, target, unit, layer)
     run = compiled(
         model,
@@ -205,16 +207,10 @@ def _score_of_channel(
     model: keras.Model, images: tf.Tensor, channels: tf.Tensor, function: Callable | None, layer: str
 ) -> tf.Tensor:
     """The mean of one channel for each image, or what the callable makes of the whole layer."""
-    seen: list[tf.Tensor] = []
-
-    def tap(y: tf.Tensor) -> tf.Tensor:
-        seen.append(tf.cast(y, "float32"))
-        return y
-
-    forward(model, images, taps={layer: tap})
+    (values,) = layer_values(model, images, layers=(layer,))
     if function is not None:
-        return function(seen[-1])
-    means = tf.reduce_mean(seen[-1], axis=range(1, seen[-1].shape.rank - 1))
+        return function(values)
+    means = tf.reduce_mean(values, axis=range(1, values.shape.rank - 1))
     return tf.gather(means, channels, axis=1, batch_dims=1)
 
 
@@ -229,11 +225,8 @@ def _check_score(
     if unit is not None:
         return np.zeros(len(images), "int32"), None, check_unit(model, images, unit)
     if layer is None or callable(target):
-        if layer is not None:
-            find_layer(model, layer)
         return *check_target(model, images, target), None
-    wanted, shapes = find_layer(model, layer), execution(model, images.shape[1:])
-    count = next((shapes[path][-1] for path, each in all_layers(model) if each is wanted and path in shapes), 0)
+    count = execution(model, images.shape[1:])[layer][-1]
     channels = np.asarray(target)
     if channels.dtype.kind not in "iu" or channels.ndim > 1 or channels.min() < 0 or channels.max() >= count:
         raise ValueError(f"`target` must be channels of {layer!r}, 0 to {count - 1}. Received: {target!r}.")
