@@ -11,6 +11,7 @@ from kerasdl.architectures import plain_cifar, resnet_cifar
 from kerasdl.tutorials.residual_ensembles import kendall_tau, path_gradients, plain_blocks
 
 
+@pytest.mark.slow
 def test_all_paths_together_give_the_gradient():
     model = resnet_cifar(8, input_shape=(8, 8, 1))
     random = np.random.default_rng(0)

@@ -63,24 +63,21 @@ def test_least_squares_is_the_quadratic_of_the_closed_form():
 
 
 def test_filters_of_a_direction_are_as_long_as_those_of_the_network(trained):
-    found = loss_landscape(trained, (IMAGES, LABELS), points=3)
-    conv, depthwise, transposed, dense = (
-        weight for weight in range(10) if trained.trainable_variables[weight].ndim > 1
-    )
+    directions = landscapes._directions(trained, 2, seed=0)
+    conv, depthwise, transposed, dense = (i for i, weight in enumerate(trained.trainable_variables) if weight.ndim > 1)
     axes = {conv: (0, 1, 2), depthwise: (0, 1), transposed: (0, 1, 3), dense: (0,)}
-    for direction in found.directions:
+    for direction in directions:
         for index, (weight, part) in enumerate(zip(trained.trainable_variables, direction, strict=True)):
             if index in axes:
                 lengths = [np.sqrt((values**2).sum(axis=axes[index])) for values in (weight.numpy(), part)]
                 np.testing.assert_allclose(lengths[1], lengths[0], rtol=1e-5)
             else:
                 assert not part.any()  # biases, and what batch normalisation learns
-    one, other = (np.concatenate([part.ravel() for part in way]) for way in found.directions)
+    one, other = (np.concatenate([part.ravel() for part in way]) for way in directions)
     assert abs(one @ other) < 0.5 * np.linalg.norm(one) * np.linalg.norm(other)
-    again = loss_landscape(trained, (IMAGES, LABELS), points=3, directions=1)
-    assert all(np.array_equal(*parts) for parts in zip(again.directions[0], found.directions[0], strict=True))
-    other = loss_landscape(trained, (IMAGES, LABELS), points=3, directions=1, seed=1)
-    assert not np.array_equal(other.directions[0][0], found.directions[0][0])
+    again = landscapes._directions(trained, 1, seed=0)
+    assert all(np.array_equal(*parts) for parts in zip(again[0], directions[0], strict=True))
+    assert not np.array_equal(landscapes._directions(trained, 1, seed=1)[0][0], directions[0][0])
 
 
 def test_the_middle_is_what_evaluate_says_and_all_else_what_it_says_of_moved_weights(trained):
