@@ -51,17 +51,17 @@ class Contest:
 
 
 CONTESTS = (
+    Contest("pgd", 28, 3, 9, network="small"),
     Contest("saliency", 64, 1.5, 9),
     Contest("guided_backpropagation", 64, 3, 9),
     Contest("grad_cam", 64, 1.5, 9),
     Contest("grad_cam_plus_plus", 64, 1.5, 9),
     Contest("smooth_grad", 64, 1.5, 3),
     Contest("occlusion", 64, 1.6, 3),
-    Contest("saliency", 224, 1.5),
-    Contest("grad_cam", 224, 1.5),
-    Contest("occlusion", 224, 1.6, 1, patch=32),
-    Contest("pgd", 28, 3, network="small"),
     Contest("pgd", 64, 3, 1),
+    Contest("saliency", 224, 1.5, 3),
+    Contest("grad_cam", 224, 1.5, 3),
+    Contest("occlusion", 224, 1.6, 1, patch=32),
 )
 
 
