@@ -63,7 +63,7 @@ def cells_of(lesson: Lesson) -> list[tuple[str, str]]:
         # With the comments and decorators that stand above it.
         text = "\n".join(lines[end_of_last : node.end_lineno]).strip()
         end_of_last = node.end_lineno or 0
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("kerasdl.tutorials"):
+        if isinstance(node, ast.ImportFrom) and node.module == "kerasdl.tutorials.lesson":
             continue  # the runner has nothing to do in a notebook
         if isinstance(node, ast.Import | ast.ImportFrom):
             imports.append(text)
