@@ -132,7 +132,7 @@ def _pasted(
         within.append(tf.gather((own >= 0) & (own < length), places[axis]))
     old = _cut(whole, which, *outside)
     new = _cut(x, tf.range(tf.shape(which)[0]), *inside)
-    return tf.where((within[0][:, :, None] & within[1][:, None, :])[..., None], new, old)
+    return tf.where((within[0][:, :, None] & within[1][:, None, :])[..., None], tf.cast(new, old.dtype), old)
 
 
 def _cut(x: tf.Tensor, which: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:

@@ -69,6 +69,20 @@ def test_drops_are_those_of_the_whole_image(make, value):
     assert np.abs(maps).max() > 0.01
 
 
+@pytest.mark.slow
+def test_mixed_precision(monkeypatch):
+    inputs = keras.Input((33, 29, 2), dtype="float32")
+    x = keras.layers.ZeroPadding2D(1, dtype="mixed_bfloat16")(inputs)
+    x = keras.layers.Conv2D(4, 3, strides=2, activation="relu", dtype="mixed_bfloat16")(x)
+    x = keras.layers.Conv2D(4, 3, padding="same", dtype="mixed_bfloat16")(x)
+    model = keras.Model(inputs, keras.layers.Dense(3, dtype="float32")(keras.layers.Flatten(dtype="bfloat16")(x)))
+    maps = occlusion(model, IMAGES, 1)
+    monkeypatch.setattr(local_changes, "plan", lambda *_: [])
+    other = keras.models.clone_model(model)
+    other.set_weights(model.get_weights())
+    np.testing.assert_allclose(maps, occlusion(other, IMAGES, 1), atol=0.02 * np.abs(maps).max())
+
+
 def test_windows_are_what_a_change_reaches():
     model = chain()
     starts = begins(4, 4)
