@@ -82,6 +82,11 @@ def test_a_map_of_few_marked_pixels_marks_them():
     np.testing.assert_array_equal(np.argwhere(mask), [[0, 3, 4]])
 
 
+def test_where_colours_tell_nothing_nothing_is_cut_out():
+    marks, _, _ = scene()
+    assert not segment(marks[None], np.full((1, 40, 40, 3), 0.5)).any()
+
+
 def test_a_map_that_is_the_same_everywhere_marks_nothing_and_says_so():
     with pytest.warns(UserWarning, match=r"^1 of 2 maps are the same everywhere and mark nothing: their masks are e"):
         masks = segment(
