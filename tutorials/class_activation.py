@@ -37,6 +37,7 @@ Exercises:
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -49,17 +50,18 @@ from kerasdl.tutorials.lesson import command_line, lesson
 from kerasdl.tutorials.pointing import on_the_object, rank_correlations, read_photographs, standard_error
 from kerasdl.visualization import plots
 
-METHODS = {
-    "saliency": "saliency",
-    "SmoothGrad": "smooth_grad",
-    "integrated gradients": "integrated_gradients",
-    "guided backprop": "guided_backpropagation",
-    "deconvolution": "deconvolution",
-    "occlusion": "occlusion",
-    "CAM": "class_activation_map",
-    "Grad-CAM": "grad_cam",
-    "Grad-CAM++": "grad_cam_plus_plus",
-    "Score-CAM": "score_cam",
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "saliency": ("saliency", {}),
+    "SmoothGrad": ("smooth_grad", {"samples": 16}),
+    "integrated from black": ("integrated_gradients", {"baseline": 0.0, "steps": 16}),
+    "integrated from grey": ("integrated_gradients", {"baseline": 0.5, "steps": 16}),
+    "guided backprop": ("guided_backpropagation", {}),
+    "deconvolution": ("deconvolution", {}),
+    "occlusion": ("occlusion", {}),
+    "CAM": ("class_activation_map", {}),
+    "Grad-CAM": ("grad_cam", {}),
+    "Grad-CAM++": ("grad_cam_plus_plus", {}),
+    "Score-CAM": ("score_cam", {}),
 }
 CLASS_MAPS = ("CAM", "Grad-CAM", "Grad-CAM++", "Score-CAM")
 
@@ -74,11 +76,12 @@ def explain(name: str, model: keras.Model, images: np.ndarray, target: np.ndarra
         target: One class per image, or None for the predicted ones.
         steps: Noisy images or steps, for the methods that take a mean.
     """
-    options = {"SmoothGrad": {"samples": steps}, "integrated gradients": {"steps": steps}}.get(name, {})
+    function, options = METHODS[name]
+    options = {key: steps if key in ("samples", "steps") else value for key, value in options.items()}
     with warnings.catch_warnings():
         # With shuffled weights a map may be empty: here that is an answer.
         warnings.filterwarnings("ignore", message=".* maps are zero everywhere")
-        maps = getattr(visualization, METHODS[name])(model, images, target, **options)
+        maps = getattr(visualization, function)(model, images, target, **options)
     return np.abs(maps).max(axis=-1) if maps.ndim == 4 else maps
 
 
@@ -124,7 +127,7 @@ def main(
     maps = {}
     for name in CLASS_MAPS:
         options = {"layer": stage} if name in ("Grad-CAM++", "Score-CAM") else {}
-        maps[name] = getattr(visualization, METHODS[name])(network, photographs, likeliest, **options)
+        maps[name] = getattr(visualization, METHODS[name][0])(network, photographs, likeliest, **options)
     ratio = maps["Grad-CAM"] / np.maximum(maps["CAM"], 1e-6)
     evident = maps["CAM"] > 0.1 * maps["CAM"].max(axis=(1, 2), keepdims=True)
     metrics["cam_over_grad_cam"] = 1 / ratio[evident].mean()
@@ -147,7 +150,10 @@ def main(
         f"{images} images, {metrics['accuracy']:.1%} recognised; the object covers {masks.mean():.1%} of a picture.\n"
     )
 
-    # The two baselines look at nothing.
+    # The two maps that look at nothing come last. Integrated gradients are asked twice, for they explain a difference,
+    # the way from a baseline to the picture. What is as in the baseline has no part in it: from black, a black figure
+    # has none, and from white no white one. Few figures are as grey as the middle of all colours. Deconvolution forgets
+    # which rectifiers were off; on its way back through strides of two a grid is left that hardly knows the picture.
     maps = {name: explain(name, shapes, pictures, labels, steps) for name in METHODS}
     rows, columns = np.mgrid[: masks.shape[1], : masks.shape[2]] - (masks.shape[1] - 1) / 2
     spot = np.exp(-(rows**2 + columns**2) / (2 * (masks.shape[1] / 8) ** 2))
@@ -210,7 +216,12 @@ def main(
         cells = [f"{x.mean():.2f} +- {standard_error(x) if shuffles > 1 else 0:.2f}" for x in (top, last)]
         print(f"{name:22} {other[name]:15.2f} {cells[0]:>17} {cells[1]:>22}")
         metrics[f"{key_of(name)}_alike_shuffled"] = last.mean()
-    shown = [name for name in METHODS if name not in ("SmoothGrad", "CAM", "Grad-CAM++")]
+
+    # Grad-CAM turns at once: its weights are those of the class. Score-CAM's weights are all positive, and Grad-CAM++
+    # takes only positive gradients; their sums show where the maps are strong at all, whatever the class. Guided
+    # backpropagation follows the picture's own edges back. All three point at the object well, because in these
+    # pictures it is what stands out; that is no proof that they show why the network decides as it does.
+    shown = [name for name in METHODS if name not in ("SmoothGrad", "integrated from black", "CAM", "Grad-CAM++")]
     plots.save(
         plots.lines(
             {name: np.mean(alike[name], axis=0) for name in shown},
