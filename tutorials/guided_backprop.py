@@ -140,7 +140,8 @@ def main(
     probabilities = network.predict(photographs, verbose=0)
     names = [f"{imagenet_classes()[each.argmax()]} {each.max():.0%}" for each in probabilities]
 
-    # The three ways back from the likeliest class, in the colours of the image; mid-grey is zero.
+    # The three ways back from the likeliest class, in the colours of the image; mid-grey is zero. The regular dots are
+    # SqueezeNet's own: its first layers take every second pixel.
     likeliest = probabilities.argmax(axis=1)
     gradient = image_gradient(network, tf.constant(photographs), tf.constant(likeliest, tf.int32)).numpy()
     plots.save(
