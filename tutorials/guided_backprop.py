@@ -161,6 +161,7 @@ def main(
     # Single neurons: of every stage the one that answers most, and what it has seen. The deeper, the larger the part of
     # the image that reaches it, and the more of an object.
     stages = [layer.name for layer in network.layers if re.fullmatch(r"stage\d_out", layer.name)]
+    stages = stages[:2] if quick else stages
     for number, image in enumerate(photographs[:2], 1):
         rows: list[list[np.ndarray]] = [[], [], []]
         titles = []
