@@ -252,7 +252,8 @@ def compiled(model: keras.Model, function: Callable, /, **options: Any) -> Calla
                 del kept[next(iter(kept))]
             # A partial, not a lambda: TensorFlow counts tracings by the code, and would warn of many functions of one.
             body = functools.partial(_run, function, reference, options)
-            kept[key] = tf.function(body, input_signature=specs, autograph=False)
+            # The traced function itself: a tf.function would look at every tensor again, a fifth of a small call.
+            kept[key] = tf.function(body, input_signature=specs, autograph=False).get_concrete_function()
         return kept[key](*tensors)
 
     return run
