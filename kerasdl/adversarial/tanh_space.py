@@ -37,7 +37,7 @@ def carlini_wagner(
         steps: The most gradients of each image for each c; a search ends when a fifth of them brought nothing.
         searches: How many values of c are tried.
         learning_rate: Adam's at the beginning of a search, falling to zero; without it one that reaches the boundary in
-            a twentieth of the steps if the model is linear.
+            a fortieth of the steps if the model is linear.
         bounds: Smallest and largest value of an image; finite.
         batch_size: Images at once.
 
@@ -98,7 +98,7 @@ def _carlini_wagner(
     # A thousandth more, or rounding would decide what the model says.
     enough = kappa + 0.001 * tf.abs(lead)
     sides = half * tf.sqrt(tf.cast(tf.size(images[0]), "float32"))
-    share = tf.minimum(20.0 / tf.cast(steps, "float32"), 1.0)
+    share = tf.minimum(40.0 / tf.cast(steps, "float32"), 1.0)
     rates = tf.where(rate < 0, tf.clip_by_value(share * distance / sides, 1e-5, 0.1), rate)
 
     def shortfall(scores: tf.Tensor) -> tf.Tensor:
