@@ -24,9 +24,18 @@ def _integrated_gradients(model: keras.Model, images: np.ndarray, target: int) -
     return visualization.integrated_gradients(model, images, target).sum(axis=-1)
 
 
+def _segment(model: keras.Model, images: np.ndarray, target: int) -> np.ndarray:
+    """What has the colours that the saliency marks; a grid in it would mark every colour."""
+    from scipy.ndimage import gaussian_filter
+
+    maps = visualization.saliency(model, images, target)
+    return visualization.segment(gaussian_filter(maps, (0, *[images.shape[1] / 100] * 2)), images)
+
+
 # By the name that one types. A function that takes a layer gets the one that was asked for.
 METHODS: dict[str, Callable[..., np.ndarray]] = {
     "saliency": visualization.saliency,
+    "segment": _segment,
     "smooth_grad": visualization.smooth_grad,
     "integrated_gradients": _integrated_gradients,
     "guided_backpropagation": visualization.guided_backpropagation,

@@ -10,11 +10,12 @@ import numpy as np
 import PIL.Image
 import pytest
 import typer
+from scipy.ndimage import gaussian_filter
 
 from kerasdl import data
 from kerasdl.architectures import imagenet_classes, pretrained
 from kerasdl.visualization import __main__ as command_line
-from kerasdl.visualization import grad_cam, plots
+from kerasdl.visualization import grad_cam, plots, saliency, segment
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,18 @@ def test_draws_the_map_of_the_class_and_the_layer_that_were_asked_for(photo, tmp
     shown = capsys.readouterr().out
     assert "The picture for '1' is coffee_grad_cam.png." in shown
     assert "zero everywhere" not in shown
+
+
+def test_cuts_out_what_saliency_marks(photo, tmp_path, monkeypatch):
+    keras.utils.set_random_seed(0)
+    model, drawn = small(), {}
+    monkeypatch.setattr(command_line, "pretrained", lambda *_, **__: model)
+    monkeypatch.setattr(plots, "save", lambda figure, path: drawn.update(figure=figure))
+    command_line.main(photo, method="segment")
+    image = command_line.read_photo(photo, 24, 24)[None]
+    marks = gaussian_filter(saliency(model, image)[0], 0.24)
+    expected = plots.overlay_grid(image, segment(marks[None], image)).axes[0].images[0].get_array()
+    np.testing.assert_allclose(drawn["figure"].axes[1].images[0].get_array(), expected, atol=1e-6)
 
 
 def test_photographs_are_cut_to_their_middle_and_turned_as_the_camera_was(tmp_path):
