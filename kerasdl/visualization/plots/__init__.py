@@ -4,7 +4,6 @@ Figures are made as objects, without `pyplot`: nothing global is left behind, an
 """
 
 from kerasdl.visualization.plots.charts import bars, lines, scatter
-from kerasdl.visualization.plots.clouds import clouds
 from kerasdl.visualization.plots.curves import training_curves
 from kerasdl.visualization.plots.heatmaps import heatmap
 from kerasdl.visualization.plots.images import image_grid
@@ -12,6 +11,7 @@ from kerasdl.visualization.plots.landscapes import contours, surfaces
 from kerasdl.visualization.plots.matrices import confusion_matrix
 from kerasdl.visualization.plots.nodes import graphs
 from kerasdl.visualization.plots.overlays import compare_maps, overlay_grid
+from kerasdl.visualization.plots.points import clouds
 from kerasdl.visualization.plots.stacks import stacked_bars
 from kerasdl.visualization.plots.staircases import staircase
 from kerasdl.visualization.plots.style import COLOURS, save
