@@ -7,7 +7,7 @@ Paper:  CAM [Zhou et al., 2015](https://arxiv.org/abs/1512.04150);
 Run:    python -m tutorials.class_activation
 Takes:  about 3 minutes on 2 cores
 Expect: the maximum is on the object in 98 % of the maps (200 test images) with guided backpropagation, occlusion and
-        SmoothGrad, 94.5 +- 1.6 % with Score-CAM, 92.0 +- 1.9 % with CAM and Grad-CAM, 91 % with saliency and 90.5 % with
+        SmoothGrad, 94.5 +- 1.6 % with Score-CAM, 92.0 +- 1.9 % with CAM and Grad-CAM, 91 % with saliency, 90.5 % with
         Grad-CAM++. With integrated gradients it is 59 % from black and 100 % from grey, with deconvolution 1 %; a spot
         in the middle has 25 %, random numbers 4.5 %. Of the map's sum 63 % is on the object with guided
         backpropagation, 61 % with occlusion, 42 % with CAM. When the weights of the scores are shuffled, a rank

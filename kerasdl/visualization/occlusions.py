@@ -30,7 +30,8 @@ def occlusion(
     """How much the score falls when a patch over a pixel is covered, the mean over all such patches; `(N, H, W)`.
 
     The patches lie on a grid that begins in the upper left corner; the last row and column are moved back to end at
-    the border, so that every pixel is covered at least once.
+    the border, so that every pixel is covered at least once. Where a network begins with a line of convolutions and
+    poolings, their maps are computed again only where a patch can be seen.
 
     Args:
         model: Any Keras model; it is left as it is.
