@@ -6,8 +6,12 @@ Paper:  [Szegedy et al., 2013](https://arxiv.org/abs/1312.6199) and
         [Moosavi-Dezfooli et al., 2016](https://arxiv.org/abs/1610.08401)
 Run:    python -m tutorials.fooling
 Takes:  about 80 seconds on 2 cores
-Expect: all 9 other classes from one star; a cat that SqueezeNet takes for an ostrich, at 99 %; all 10 figures seen in
-        noise. Against the label a straight line tells 99.6 % of a score's variance up to 4 in 255, 94.9 % up to 16.
+Expect: all 9 other classes from one star; a cat that SqueezeNet takes for an ostrich with more than 99 %, no pixel of it
+        changed by more than 5 in 255; all 10 figures seen in noise. Against the label, a straight line tells 99.7 % of
+        a score's variance up to 4 in 255, where half of the answers have changed, and 94.9 % up to 16; of SqueezeNet's
+        95 % up to 1 in 255, 80 % up to 4. Shortest changes of 32 images (mean ± standard error): 0.46 ± 0.03 by
+        Szegedy's way, 0.56 ± 0.04 by DeepFool; in a random direction it takes 32 ± 3. One change for all images fools
+        on 12 % of unseen ones at 16 in 255 (random signs: 1 %), on 49 % at 32 (8 %): on these images it is no threat.
 
 An image has many pixels. If each changes by a little that nobody sees, and all of them in the direction that suits one
 class, the little changes add up: the score of a linear model moves by the sum of all its weights' sizes. A deep network
@@ -32,13 +36,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.adversarial import (
-    carlini_wagner,
-    deep_fool,
-    fooling_image,
-    minimal_perturbation,
-    universal_perturbation,
-)
+from kerasdl.adversarial import carlini_wagner, deep_fool, fooling_image, minimal_perturbation, universal_perturbation
 from kerasdl.architectures import imagenet_classes, pretrained
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
@@ -155,16 +153,13 @@ def main(
     picture = (the_cat(side) if photo is None else read_photo(photo, side, side))[None]
     became = fooling_image(network, words.index(target), start=picture, step_size=0.0005, steps=2 if quick else 300)
     before, after = (network.predict(each, verbose=0)[0] for each in (picture, became.images))
+    seen = [f"{words[each.argmax()]} {each.max():.0%}" for each in (before, after)]
     change = became.images - picture
     factor = int(0.5 / max(np.abs(change).max(), 0.01))
     plots.save(
         plots.image_grid(
             np.concatenate([picture, 0.5 + factor * change, became.images]),
-            [
-                f"{words[before.argmax()]} {before.max():.0%}",
-                f"change x {factor}",
-                f"{words[after.argmax()]} {after.max():.0%}",
-            ],
+            [seen[0], f"change x {factor}", seen[1]],
             title="A change that nobody sees",
         ),
         figures / "photograph.png",
@@ -177,11 +172,8 @@ def main(
     # measured is the way against the label.
     epsilons = np.linspace(-16, 16, 17 if quick else 33) / 255
     scores = along_the_sign(small, x[:100], y[:100], epsilons)
-    of_photo = along_the_sign(network, picture, before.argmax()[None], epsilons)
     changed = (scores.argmax(axis=2) != y[:100, None]) & (epsilons > 0)
-    metrics["answer_changes_at"] = 255 * np.median(
-        np.where(changed, epsilons, np.inf).min(axis=1).clip(max=epsilons[-1])
-    )
+    metrics["answer_changes_at"] = 255 * np.median(np.where(changed, epsilons, epsilons[-1]).min(axis=1))
     moving = np.argsort(-np.ptp(scores[0], axis=0))[:6]
     plots.save(
         plots.lines(
@@ -199,8 +191,18 @@ def main(
         near = (epsilons >= 0) & (255 * epsilons <= reach + 0.01)
         lines = straightness(own[:, near], epsilons[near])
         metrics[f"straight_within_{reach}"], metrics[f"straight_within_{reach}_error"] = mean_and_error(lines)
-        photo_lines = straightness(of_photo[0][near][:, [before.argmax()]].T, epsilons[near])
-        metrics[f"photograph_straight_within_{reach}"] = photo_lines[0]
+
+    # The network of photographs has more layers of rectifiers. It is fooled sooner, and bends sooner.
+    fine = np.linspace(0, 4, 5 if quick else 33) / 255
+    of_photo = along_the_sign(network, picture, before.argmax()[None], fine)[0]
+    metrics["photograph_answer_changes_at"] = 255 * fine[of_photo.argmax(axis=1) != before.argmax()].min(
+        initial=fine[-1]
+    )
+    for reach in (1, 4):
+        near = 255 * fine <= reach + 0.01
+        metrics[f"photograph_straight_within_{reach}"] = straightness(
+            of_photo[near][:, [before.argmax()]].T, fine[near]
+        )[0]
 
     # Certain of noise: a network tells its classes apart, and was never asked whether there is anything at all.
     classes = np.arange(2 if quick else len(names))
@@ -277,16 +279,12 @@ def main(
         ),
         figures / "universal_rate.png",
     )
+    seen_as = zip(row[half:][:7], answers[:7], strict=True)
+    titles = [names[k] if k == n else f"{names[k]} → {names[n]}" for k, n in seen_as]
     plots.save(
         plots.image_grid(
             np.concatenate([0.5 + common.perturbation[None] * 127 / size, x[half:][:7] + common.perturbation]),
-            [
-                f"change x {127 // size}",
-                *(
-                    names[k] if k == n else f"{names[k]} → {names[n]}"
-                    for k, n in zip(row[half:][:7], answers[:7], strict=True)
-                ),
-            ],
+            [f"change x {127 // size}", *titles],
             columns=4,
             title=f"One change, at most {size} in 255, for all images",
         ),
