@@ -43,6 +43,15 @@ def test_plain_ascent_on_a_linear_score():
     np.testing.assert_allclose(scores, 0.1 * np.arange(8)[:, None] * squares, rtol=1e-4, atol=1e-5)
 
 
+def test_a_nested_model_with_a_softmax_is_climbed_before_it():
+    inner, w = linear()
+    outer = keras.Sequential([keras.Input((4, 5, 3)), inner, keras.layers.Softmax()])
+    options = {"normalized": False, "learning_rate": 0.1, "bounds": None, "steps": 3}
+    np.testing.assert_allclose(maximize(outer, 1, **options).images[0], 0.3 * w[1], rtol=1e-4)
+    neuron = (inner.layers[-1].name, (2,))
+    np.testing.assert_allclose(maximize(outer, unit=neuron, **options).images[0], 0.3 * w[2], rtol=1e-4)
+
+
 def test_bounds_and_normalisation():
     model, w = linear()
     images, _, _ = maximize(model, 1, steps=2, learning_rate=0.1)
