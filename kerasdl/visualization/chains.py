@@ -3,7 +3,16 @@
 from typing import Any
 
 import keras
+import numpy as np
 
+# What these make of a place depends on that place alone; of another function one cannot know.
+_FUNCTIONS = tuple(
+    getattr(keras.activations, name)
+    for name in (
+        *("linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus"),
+        *("softsign", "tanh", "sigmoid", "hard_sigmoid", "hard_silu", "softmax"),
+    )
+)
 _POINTWISE = (
     keras.layers.BatchNormalization,
     keras.layers.Activation,
@@ -80,6 +89,12 @@ def geometry_of(layer: keras.layers.Layer, side: tuple[int, int]) -> Any:
         side: Height and width of its input.
     """
     nothing = ((0, 0), (0, 0))
+    if getattr(layer, "activation", None) not in (None, *_FUNCTIONS):
+        return None
+    if isinstance(layer, keras.layers.BatchNormalization) and layer.axis not in (-1, 3):
+        return None
+    if isinstance(layer, keras.layers.Rescaling) and max(np.ndim(layer.scale), np.ndim(layer.offset)) > 1:
+        return None
     if isinstance(layer, _POINTWISE):
         return nothing, (1, 1), (1, 1)
     if getattr(layer, "data_format", None) != "channels_last":

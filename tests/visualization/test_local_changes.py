@@ -127,9 +127,12 @@ def test_leaves_other_models_alone():
     seen_twice = keras.Model(inputs, keras.layers.Conv2D(2, 1)(inputs) + elsewhere(inputs))
     dilated = keras.Sequential([inputs, keras.layers.Conv2D(2, 3, dilation_rate=2)])
     depthwise = keras.Sequential([inputs, keras.layers.DepthwiseConv2D(3)])
+    by_rows = keras.Sequential([inputs, keras.layers.BatchNormalization(axis=1), keras.layers.Conv2D(2, 3)])
+    shaded = keras.Sequential([inputs, keras.layers.Rescaling(PICTURE), keras.layers.Conv2D(2, 3)])
+    relative = keras.Sequential([inputs, keras.layers.Conv2D(2, 3, activation=lambda x: x / keras.ops.max(x))])
     written = Written()
     written(IMAGES)
-    for model in (written, twice, forked, seen_twice, dilated, depthwise):
+    for model in (written, twice, forked, seen_twice, dilated, depthwise, by_rows, shaded, relative):
         assert local_changes.plan(model, (33, 29), begins(4, 4), (4, 4)) == []
     # A patch of nearly the whole image reaches all at once.
     assert local_changes.plan(chain(), (33, 29), begins(28, 1), (28, 28)) == []
