@@ -23,10 +23,9 @@ moved by half its size, its tiles in another order, its pixels in another order.
 Exercises:
 
 1. Which layers of the sum does one need? Leave out the lowest, or take the highest alone.
-2. Synthesise the texture at twice the size: build the network for 256x256 images and give `shape=(256, 256)`. What must
-   the network's input be, if the texture keeps its 128x128?
-3. Replace the largest of the pooled values by their mean, as the paper did (`--pooling max` is the other way round).
-   What changes in the pictures, and what in the numbers?
+2. Synthesise the texture at twice the size, with `shape=(256, 256)`. The network must take images of any size:
+   `keras.models.clone_model(network, input_tensors=keras.Input((None, None, 3)))`, and then `set_weights`.
+3. `--pooling max` takes the network as it was trained. What changes in the pictures, and what in the numbers?
 4. Take a photograph of a thing for the texture (`--textures chelsea`). What is left of it?
 """
 
