@@ -1,6 +1,7 @@
 """The image that a class, a neuron or a channel likes best: gradient ascent on the image, or on a generator's code."""
 
 import math
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +21,6 @@ from kerasdl.visualization.targets import (
     check_target,
     check_unit,
     score_of,
-    warn_if_empty,
 )
 
 Bounds = tuple[float, float] | None
@@ -133,7 +133,13 @@ def maximize(
     )
     numbers = [np.float32(value) for value in (learning_rate, low, high, middle)] + [np.int32(steps), np.int32(seed)]
     found, scores = in_batches(lambda *batch: run(*batch, *numbers), batch_size, starts, classes)
-    warn_if_empty(found - starts, "these starts have not moved: the unit may be off, and noise may wake it.")
+    still = int((found == starts).all(axis=tuple(range(1, starts.ndim))).sum())
+    if still:
+        warnings.warn(
+            f"{still} of {len(starts)} starts have not moved: the score does not change there. "
+            'A unit behind a rectifier may be off; start="noise" may wake it.',
+            stacklevel=2,
+        )
     if generator is None:
         return Ascent(found, scores.T, None)
     make = compiled(generator, _generate) if isinstance(generator, keras.Model) else lambda z: _generate(generator, z)

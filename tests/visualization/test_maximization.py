@@ -163,7 +163,7 @@ def test_compiles_once_whatever_the_numbers_are():
 
 def test_what_does_not_move_is_told():
     model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.ReLU(name="relu"), keras.layers.Flatten()])
-    with pytest.warns(UserWarning, match="1 of 1 maps are zero everywhere: these starts have not moved"):
+    with pytest.warns(UserWarning, match="1 of 1 starts have not moved: the score does not change there"):
         maximize(model, 0, start=-np.ones((2, 2, 1)), bounds=None, steps=2)
 
 
