@@ -14,12 +14,7 @@ from kerasdl.architectures.published import PUBLISHED
 from kerasdl.data import shapes
 
 # The graphs of all families are compared in the tests of their own; here it is the way from a file into them.
-QUICK = ("resnet50",)
-APPLICATIONS = [
-    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
-    for name, network in PUBLISHED.items()
-    if network.application
-]
+APPLICATIONS = [name for name, network in PUBLISHED.items() if network.application]
 
 
 def photographs(size: int) -> dict[str, np.ndarray]:
@@ -64,9 +59,8 @@ def logits_of(model: keras.Model, images: np.ndarray) -> np.ndarray:
     return np.asarray(keras.Model(model.input, model.get_layer("logits").output)(images))
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name == "resnet50" else ()) for name in APPLICATIONS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", APPLICATIONS)
 def test_gives_the_logits_of_the_application_whose_weights_it_takes(name, tmp_path):
     network = PUBLISHED[name]
     # VGG's dense layers fit one size only.
