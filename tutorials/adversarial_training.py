@@ -19,7 +19,7 @@ is a step of the fast gradient sign method (FGSM), or five of projected gradient
 
 *Readouts by distance* do not ask on which side of a plane the features lie but how near they come to what was seen. A
 radial basis function (RBF) has one centre per class, the mean of its features. A Parzen density has a small bell on
-every training image. Both can say that an image is like nothing they know. Here they stand on the features of the plain
+each of a thousand training images. Both can say that an image is like nothing they know. Here they stand on the features of the plain
 network, and a Parzen density on the pixels themselves.
 
 All attacks know the whole network, readout and all. A defence may only *seem* to work because its gradient leads
@@ -156,7 +156,7 @@ def main(
             last = curves["PGD"][name][-1][radii.index(epsilon)]
             print(f"{name}, seed {seed}: {curves['PGD'][name][-1][0]:.1%} right, {last:.1%} under PGD")
         if seed == 0:
-            # What an attack of twice the size paints: specks for one network, whole patches for the other. An image that
+            # What an attack of twice the size paints: specks for one network, whole patches for the other. One that
             # a network has wrong already is not attacked, so those that both have right come first.
             pair = {"plain": models["plain"], "the one trained on PGD": models["trained on PGD"]}
             wrong = [model.predict(images, verbose=0).argmax(axis=1) != labels for model in pair.values()]
