@@ -19,8 +19,8 @@ is a step of the fast gradient sign method (FGSM), or five of projected gradient
 
 *Readouts by distance* do not ask on which side of a plane the features lie but how near they come to what was seen. A
 radial basis function (RBF) has one centre per class, the mean of its features. A Parzen density has a small bell on
-each of a thousand training images. Both can say that an image is like nothing they know. Here they stand on the features of the plain
-network, and a Parzen density on the pixels themselves.
+each of a thousand training images. Both can say that an image is like nothing they know. Here they stand on the
+features of the plain network, and a Parzen density on the pixels themselves.
 
 All attacks know the whole network, readout and all. A defence may only *seem* to work because its gradient leads
 nowhere ("gradient masking"), so what holds is checked: with five times the steps, with the images that fool the plain
