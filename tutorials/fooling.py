@@ -5,7 +5,7 @@ Paper:  [Szegedy et al., 2013](https://arxiv.org/abs/1312.6199) and
         [Nguyen et al., 2014](https://arxiv.org/abs/1412.1897); one change for all images:
         [Moosavi-Dezfooli et al., 2016](https://arxiv.org/abs/1610.08401)
 Run:    python -m tutorials.fooling
-Takes:  about 80 seconds on 2 cores
+Takes:  about 100 seconds on 2 cores
 Expect: all 9 other classes from one star; a cat that SqueezeNet takes for an ostrich with more than 99 %, and no pixel
         of it changed by more than 5 in 255; all 10 figures seen in noise. Against the label a straight line tells
         99.7 % of a score's variance up to 4 in 255 and 94.9 % up to 16, and the median answer changes at 4.5; of
