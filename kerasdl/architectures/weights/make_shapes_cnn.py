@@ -5,7 +5,8 @@ Takes:  5.5 minutes on one core
 Gives:  (seed 0, 25 epochs) 99.7 % of the 1,000 test images right. The maximum of Grad-CAM lies on the object in 89.0 %
         of them: in 94.8 % of the images of nine kinds, and in 37 % of the rings, whose middle is a hole; with holes
         counted as the object's in 95.3 %. The maximum of occlusion (8x8 patches in steps of 4, the first 100 images)
-        lies on it in 99 %.
+        lies on it in 99 %. These are the numbers of the weights that ship. Another run of this recipe, where chance
+        fell otherwise, gave 99.6 % and 88.6 %, with 73 % of the rings and of the circles.
 """
 
 import argparse
