@@ -79,7 +79,8 @@ def run_attack(
         images = _inside(tf.cast(images, "float32"), low, high)
         classes = _symbolic_classes(model, images, target if targeted else labels)
         places = tf.range(tf.shape(images)[0])
-        return body(model, images, classes, places, low, high, *values, targeted=targeted, **options)
+        attacked = body(model, images, classes, places, low, high, *values, targeted=targeted, **options)
+        return _take_back(attacked, images)
     images = check_images(model, images)
     check_inside(images, low, high)
     labels = check_labels(model, images, labels)
@@ -112,11 +113,17 @@ def _attack(
     wrong = (before != labels) | (before == goals)
     classes = goals if targeted else labels
     attacked = body(model, images, classes, places, low, high, *numbers, targeted=targeted, **options)
-    attacked = tf.where(per_image(wrong, images), images, attacked)
+    attacked = tf.where(per_image(wrong, images), images, _take_back(attacked, images))
     success = is_fooled(scores_of(model, attacked), classes, targeted) & ~wrong
     change = attacked - images
     distance = tf.reduce_max(tf.abs(change), axis=axes_of(change)) if norm == "linf" else length(change)
     return attacked, success, wrong, distance
+
+
+def _take_back(attacked: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """The images themselves where an attack went astray: no model can be fooled by NaN."""
+    is_finite = tf.reduce_all(tf.math.is_finite(attacked), axis=axes_of(images))
+    return tf.where(per_image(is_finite, images), attacked, images)
 
 
 def check_labels(model: keras.Model, images: np.ndarray, labels: Any) -> np.ndarray:

@@ -92,7 +92,8 @@ def _deep_fool(
             # On the very boundary a step of nothing would not fool; a millionth of a score is enough.
             far = (tf.abs(value) + 1e-6) / slope
             is_nearer = far < distance
-            this_way = gradient * per_image(far / slope, x)
+            # The direction first: without any slope it is nothing, however far.
+            this_way = gradient / per_image(slope, x) * per_image(far, x)
             return number + 1, tf.where(is_nearer, far, distance), tf.where(per_image(is_nearer, x), this_way, way)
 
         start = (tf.constant(0), tf.fill(tf.shape(x)[:1], x.dtype.max), tf.zeros_like(x))

@@ -83,6 +83,18 @@ def test_certainty_is_no_defence():
     )
 
 
+def test_an_image_that_came_out_as_nan_is_taken_back():
+    # The slope of a root at zero is infinite, and that of the rectifier before it is zero: their product is NaN.
+    rooted = [keras.layers.ReLU(), keras.layers.Activation(keras.ops.sqrt)]
+    model = keras.Sequential([keras.Input((4, 4, 3)), *rooted, keras.layers.Flatten(), keras.layers.Dense(2)])
+    images = IMAGES.copy()
+    images[0, 0, 0, 0] = 0.0
+    attacked = fgsm(model, images, epsilon=0.1)
+    np.testing.assert_array_equal(attacked.images[0], images[0])
+    np.testing.assert_allclose(attacked.distance, [0, *[0.1] * 5], atol=1e-6)
+    assert not attacked.success[0]
+
+
 def test_images_stay_in_their_bounds():
     model, weights, bias = linear()
     labels = scores(weights, 0 * bias, 255 * (IMAGES - 0.5)).argmax(axis=1)

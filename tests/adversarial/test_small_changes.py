@@ -5,7 +5,14 @@ import functools
 import keras
 import numpy as np
 import pytest
-from adversarial_helpers import distance_to_boundary, linear, network, scores, shared_network, some_images
+from adversarial_helpers import (
+    distance_to_boundary,
+    linear,
+    network,
+    scores,
+    shared_network,
+    some_images,
+)
 
 from kerasdl import training
 from kerasdl.adversarial import carlini_wagner, deep_fool, minimal_perturbation
@@ -136,6 +143,18 @@ def test_in_training_the_model_sees_the_attacked_images(attack):
     step = training.make_train_step(model, attack=functools.partial(attack, **options))
     # On the boundary both classes are equally likely: the cross-entropy is log 2.
     assert float(step(IMAGES, labels)["loss"]) == pytest.approx(np.log(2), abs=3e-3)
+
+
+def test_without_any_slope_nothing_is_changed():
+    # All rectifiers of the hidden layer are shut for every image.
+    hidden = keras.layers.Dense(8, activation="relu")
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), hidden, keras.layers.Dense(3)])
+    weights, _, weights_after, _ = model.get_weights()
+    model.set_weights([weights, np.full(8, -100.0), weights_after, np.array([1.0, 0.0, 0.5])])
+    attacked = deep_fool(model, IMAGES, [0] * 6)
+    assert not (attacked.success | attacked.already_wrong).any()
+    np.testing.assert_array_equal(attacked.images, IMAGES)
+    np.testing.assert_array_equal(attacked.distance, 0)
 
 
 def test_steps_that_cannot_reach_report_so():
