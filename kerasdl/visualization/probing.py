@@ -7,7 +7,6 @@ changed afterwards, and in a compiled function nothing is left of the detour.
 """
 
 import contextlib
-import difflib
 import functools
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,9 +16,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl.visualization.layer_paths import all_layers, find_layer, structure
+
 Tap = Callable[[tf.Tensor], tf.Tensor]
 
-_NORMALISERS = (keras.activations.softmax, keras.activations.sigmoid, tf.nn.softmax, tf.nn.sigmoid)
+_NORMALISERS = (
+    keras.activations.softmax,
+    keras.activations.sigmoid,
+    tf.nn.softmax,
+    tf.nn.sigmoid,
+    keras.ops.softmax,
+    keras.ops.sigmoid,
+)
 _RECTIFIERS = (
     keras.activations.relu,
     keras.activations.relu6,
@@ -28,50 +36,12 @@ _RECTIFIERS = (
     keras.ops.relu,
     keras.ops.relu6,
 )
-_KINDS: dict[type, str] = {}  # Every call looks through all attributes of all layers.
+# The same, where a graph was made with `keras.ops.softmax(x)`: such steps are no layers.
+_NORMALISING_STEPS, _RECTIFYING_STEPS = ("Softmax", "Sigmoid"), ("Relu", "Relu6")
 _KEPT = 64  # Compiled functions per model; a new callable as target needs a new one each time.
 
 _compiled: weakref.WeakKeyDictionary[keras.Model, dict] = weakref.WeakKeyDictionary()
 _executions: weakref.WeakKeyDictionary[keras.Model, dict] = weakref.WeakKeyDictionary()
-
-
-def all_layers(model: keras.layers.Layer, path: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
-    """Every layer with its path, outer before inner: those of nested models, and those inside other layers."""
-    if isinstance(model, keras.Model):
-        inner = list(model.layers)
-    else:
-        inner = []
-        for value in vars(model).values():
-            kind = _KINDS.get(type(value)) or _kind(type(value))
-            if kind == "layer":
-                inner.append(value)
-            elif kind == "several":
-                inner += value
-    seen: set[int] = set()
-    for layer in inner:
-        if isinstance(layer, keras.layers.Layer) and id(layer) not in seen:
-            seen.add(id(layer))
-            yield path + layer.name, layer
-            yield from all_layers(layer, f"{path}{layer.name}/")
-
-
-def _kind(of: type) -> str:
-    is_layer, is_several = issubclass(of, keras.layers.Layer), issubclass(of, list | tuple)
-    _KINDS[of] = "layer" if is_layer else "several" if is_several else "other"
-    return _KINDS[of]
-
-
-def find_layer(model: keras.Model, name: str) -> keras.layers.Layer:
-    """The layer of that name, also one inside a nested model: by its name alone, or as "outer/inner"."""
-    known = list(all_layers(model))
-    for path, layer in known:
-        if name in (layer.name, path):
-            return layer
-    names = list(dict.fromkeys(layer.name for _, layer in known))
-    close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5) or names[-3:]
-    raise ValueError(
-        f"`layer` must name a layer of model {model.name!r}. Received: {name!r}. The closest are: {', '.join(close)}."
-    )
 
 
 def forward(
@@ -120,6 +90,11 @@ def forward(
             call = _tapped(call, wanted[layer])
         if call is not layer.call:
             changes.append((layer, "call", call))
+    for step in _graph_steps(model):
+        if type(step).__name__ in _NORMALISING_STEPS:
+            changes.append((step, "call", remember(step.call)))
+        elif rectifier is not None and type(step).__name__ in _RECTIFYING_STEPS:
+            changes.append((step, "call", rectify(step.call)))
     with changed(changes):
         outputs = model(images, training=False)
     output = _one_output(outputs)
@@ -134,7 +109,14 @@ def has_rectifier(model: keras.Model) -> bool:
     return any(
         isinstance(layer, keras.layers.ReLU) or any(getattr(layer, "activation", None) is each for each in _RECTIFIERS)
         for _, layer in all_layers(model)
-    )
+    ) or any(type(step).__name__ in _RECTIFYING_STEPS for step in _graph_steps(model))
+
+
+def _graph_steps(model: keras.Model) -> list[Any]:
+    """What runs in the model's graph, or in those of models in it, and is no layer."""
+    models = [model, *(layer for _, layer in all_layers(model) if isinstance(layer, keras.Model))]
+    steps = [step for each in models for step in getattr(each, "operations", ())]
+    return [step for step in steps if not isinstance(step, keras.layers.Layer)]
 
 
 def _tapped(call: Callable, tap: Tap) -> Callable:
@@ -172,7 +154,8 @@ def execution(model: keras.Model, image_shape: tuple[int, ...]) -> dict[str, tup
     One image of zeros runs through the model for it, once per shape; a model that is not built yet is built by it.
     """
     known = _executions.setdefault(model, {})
-    if image_shape not in known or not model.built:
+    key = (image_shape, structure(model))
+    if key not in known or not model.built:
         image = tf.zeros((1, *image_shape))
         if not model.built:
             model(image)
@@ -188,8 +171,9 @@ def execution(model: keras.Model, image_shape: tuple[int, ...]) -> dict[str, tup
             return tap
 
         forward(model, image, taps={path: note(path) for path, _ in all_layers(model)})
-        known[image_shape] = shapes
-    return known[image_shape]
+        key = (image_shape, structure(model))  # It may have been built only now.
+        known[key] = shapes
+    return known[key]
 
 
 def feature_layer(model: keras.Model, image_shape: tuple[int, ...], name: str | None = None) -> str:
@@ -229,7 +213,8 @@ def feature_layer(model: keras.Model, image_shape: tuple[int, ...], name: str | 
 def compiled(model: keras.Model, function: Callable, /, **options: Any) -> Callable[..., Any]:
     """`function(model, *tensors, **options)` as a function of the tensors, compiled once and kept with the model.
 
-    The number of images may differ from call to call. What is kept does not keep the model, it goes when that goes.
+    The number of images may differ from call to call. What is kept goes when the model goes, but for options that hold
+    the model themselves, such as a method of its own as target.
 
     Args:
         model: Any Keras model.
@@ -237,8 +222,7 @@ def compiled(model: keras.Model, function: Callable, /, **options: Any) -> Calla
         options: Hashable values that are built into the graph.
     """
     kept = _compiled.setdefault(model, {})
-    # A layer may have got another activation since.
-    activations = tuple(id(getattr(layer, "activation", None)) for _, layer in all_layers(model))
+    parts = structure(model)
     reference = weakref.ref(model)
 
     def run(*tensors: Any) -> Any:
@@ -246,7 +230,7 @@ def compiled(model: keras.Model, function: Callable, /, **options: Any) -> Calla
         specs = tuple(
             tf.TensorSpec([None, *tensor.shape[1:]] if tensor.shape.rank else [], tensor.dtype) for tensor in tensors
         )
-        key = (function, tuple(options.items()), specs, activations)
+        key = (function, tuple(options.items()), specs, parts)
         if key not in kept:
             if len(kept) >= _KEPT:
                 del kept[next(iter(kept))]

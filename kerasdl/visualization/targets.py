@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.visualization.probing import all_layers, compiled, execution, find_layer, forward
+from kerasdl.visualization.layer_paths import all_layers, find_layer, structure
+from kerasdl.visualization.probing import compiled, execution, forward
 
 Target = int | np.integer | np.ndarray | list | tuple | Callable[[tf.Tensor], tf.Tensor] | None
 Unit = tuple[str, tuple[int, ...]]
@@ -74,7 +75,7 @@ def check_arguments(
 def number_of_classes(model: keras.Model, images: np.ndarray) -> int:
     """How many classes there are to choose from: two where the model has a single score."""
     known = _counts.setdefault(model, {})
-    key = (images.shape[1:], len(model.layers))  # A Sequential may have got another head since.
+    key = (images.shape[1:], structure(model))  # A Sequential may have got another head since.
     if key not in known:
         known[key] = max(2, compiled(model, forward)(images[:1]).shape[-1])
     return known[key]
@@ -99,13 +100,20 @@ def check_unit(model: keras.Model, images: np.ndarray, unit: Unit) -> Unit:
     return path, place
 
 
+def check_seed(seed: int) -> np.int32:
+    """The seed as TensorFlow takes it."""
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
+        raise ValueError(f"`seed` must be a whole number from 0 to 2**31 - 1. Received: {seed!r}.")
+    return np.int32(seed)
+
+
 def score(logits: tf.Tensor, classes: tf.Tensor, function: Callable | None = None) -> tf.Tensor:
     """One number per image: the score of its class, or what the callable makes of all scores.
 
     A model with a single score is for class 1 and against class 0.
     """
     if function is not None:
-        values = tf.convert_to_tensor(function(logits))
+        values = tf.cast(function(logits), "float32")
         if values.shape.rank != 1:
             raise ValueError(
                 "`target` as a callable gets the unnormalised scores, (N, classes), and must return one number per "
@@ -127,6 +135,11 @@ def likeliest(logits: tf.Tensor) -> tf.Tensor:
 
 
 def _of_each_class(logits: tf.Tensor) -> tf.Tensor:
+    if any(size != 1 for size in logits.shape[1:-1]):
+        raise ValueError(
+            f"Expected a model with one score per class. Received: scores of shape {tuple(logits.shape[1:])}, one for "
+            "each of many places. Give `unit=(layer, place)`, or a callable on the scores as `target`."
+        )
     logits = tf.reshape(logits, (-1, int(np.prod(logits.shape[1:]))))
     return tf.concat([-logits, logits], axis=1) if logits.shape[-1] == 1 else logits
 

@@ -1,5 +1,7 @@
 """Averages of gradients: completeness, a closed form, and the same numbers whatever the batches."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -89,3 +91,10 @@ def test_smooth_grad_is_seeded_and_does_not_depend_on_batches():
 def test_refuses(function, arguments, message):
     with pytest.raises(ValueError, match=message):
         function(network(), IMAGES, **arguments)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, 0.5, None])
+def test_a_seed_out_of_range_is_explained(seed):
+    text = r"`seed` must be a whole number from 0 to 2\*\*31 - 1\. Received: "
+    with pytest.raises(ValueError, match=text + re.escape(repr(seed))):
+        smooth_grad(network(), IMAGES, seed=seed)

@@ -234,3 +234,51 @@ def test_many_models_do_not_alarm_tensorflow(caplog):
         for row in range(3):
             saliency(model, IMAGES, unit=("inner", (row, 0, channel)))
     assert "retracing" not in caplog.text
+
+
+def test_a_layer_is_found_by_its_whole_path_before_one_of_that_name_in_an_inner_model():
+    x = inner_inputs = keras.Input((8, 8, 3))
+    backbone = keras.Model(inner_inputs, keras.layers.Conv2D(4, 3, name="conv")(x), name="backbone")
+    inputs = keras.Input((8, 8, 3))
+    outer = keras.layers.Conv2D(5, 3, name="conv")
+    x = outer(backbone(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x)))
+    assert probing.find_layer(model, "conv") is outer
+    assert probing.find_layer(model, "backbone/conv") is backbone.get_layer("conv")
+    shapes = probing.execution(model, (8, 8, 3))
+    assert (shapes["backbone/conv"], shapes["conv"]) == ((6, 6, 4), (4, 4, 5))
+    assert probing.feature_layer(model, (8, 8, 3)) == "conv"
+
+
+def test_another_head_is_noticed():
+    model = keras.Sequential([keras.Input((6, 6, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    image = np.random.default_rng(0).normal(size=(1, 6, 6, 3)).astype("float32")
+    saliency(model, image, 0)
+    model.pop()
+    model.add(keras.layers.Dense(5))
+    kernel = keras.ops.convert_to_numpy(model.layers[-1].kernel)
+    expected = np.abs(kernel[:, 4]).reshape(6, 6, 3).max(axis=-1)
+    np.testing.assert_allclose(saliency(model, image, 4)[0], expected, rtol=1e-5)
+
+
+def test_a_softmax_that_is_a_step_of_the_graph_and_no_layer_is_left_out():
+    inputs = keras.Input((6, 6, 1))
+    scores = keras.layers.Dense(3)(keras.layers.Flatten()(keras.ops.relu(inputs)))
+    model, plain = keras.Model(inputs, keras.ops.softmax(scores)), keras.Model(inputs, scores)
+    images = np.random.default_rng(0).normal(size=(4, 6, 6, 1)).astype("float32")
+    np.testing.assert_allclose(probing.forward(model, tf.constant(images)), plain(images), rtol=1e-6)
+    assert probing.has_rectifier(model)
+    doubled = probing.forward(model, tf.constant(images), rectifier=lambda x, relu: 2 * relu(x))
+    bias = plain(np.zeros_like(images))
+    np.testing.assert_allclose(doubled - bias, 2 * (plain(images) - bias), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(model(images).numpy().sum(axis=1), 1, rtol=1e-6)
+
+
+def test_scores_for_every_place_are_no_scores_of_the_image():
+    model = keras.Sequential([keras.Input((6, 6, 3)), keras.layers.Conv2D(4, 1)])
+    text = r"Expected a model with one score per class\. Received: scores of shape \(6, 6, 4\), one for each of"
+    with pytest.raises(ValueError, match=text):
+        saliency(model, np.ones((1, 6, 6, 3)), 2)
+    mean = saliency(model, np.ones((1, 6, 6, 3)), lambda scores: tf.reduce_mean(scores[..., 2], axis=(1, 2)))
+    kernel = np.abs(keras.ops.convert_to_numpy(model.layers[0].kernel))[0, 0, :, 2]
+    np.testing.assert_allclose(mean, np.full((1, 6, 6), kernel.max() / 36), rtol=1e-5)
