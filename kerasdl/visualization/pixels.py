@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.visualization.probing import all_layers, execution, feature_layer, forward
-from kerasdl.visualization.targets import check_gradient, check_images, number_of_classes
+from kerasdl.visualization.probing import all_layers, compiled, execution, feature_layer, forward
+from kerasdl.visualization.targets import check_gradient, check_images
 
 Layers = str | Sequence[str] | Mapping[str, float] | None
 Result = np.ndarray | tuple[np.ndarray, dict[str, np.ndarray]]
@@ -165,16 +165,32 @@ def layers_by_size(model: keras.Model, images: np.ndarray) -> list[str]:
     What comes before the first weights is no feature, nor is what pools, pads, crops or drops.
     """
     passing = ("Pooling", "Dropout", "Padding", "Cropping")
-    layers, classes = dict(all_layers(model)), number_of_classes(model, images)
+    layers, class_maps = dict(all_layers(model)), _class_maps(model, images)
     found: dict[tuple[int, ...], str] = {}
     begun = False
     for path, shape in execution(model, images.shape[1:]).items():
         layer = layers[path]
         begun = begun or bool(layer.weights)
         is_own = not isinstance(layer, keras.Model) and not any(word in type(layer).__name__ for word in passing)
-        if begun and is_own and len(shape) == 3 and shape[0] * shape[1] > 1 and shape[2] != classes:
+        if begun and is_own and len(shape) == 3 and shape[0] * shape[1] > 1 and path not in class_maps:
             found[shape[:2]] = path
     return list(found.values()) or [feature_layer(model, images.shape[1:])]
+
+
+def _class_maps(model: keras.Model, images: np.ndarray) -> set[str]:
+    """The layers at the end that give a value for each class: from the last kernel on, if classes are scored at all."""
+    scores = compiled(model, forward)(images[:1]).shape[1:]
+    layers = dict(all_layers(model))
+    found: set[str] = set()
+    for path, shape in reversed(execution(model, images.shape[1:]).items()):
+        if len(scores) != 1 or shape[-1:] != scores:
+            break
+        found.add(path)
+        # Only a kernel mixes channels; what has layers inside has been their last one's output.
+        has_kernel = any(len(weight.shape) > 1 for weight in layers[path].weights)
+        if has_kernel and not any(all_layers(layers[path])):
+            break
+    return found
 
 
 def result(images: np.ndarray, losses: np.ndarray, names: Sequence[str], return_losses: bool) -> Result:

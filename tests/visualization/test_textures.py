@@ -35,6 +35,21 @@ def test_gram_matrices_are_those_of_einsum():
     assert list(gram_matrices(model, IMAGES, "first")) == ["backbone/first"]
 
 
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        ((), "abc"),
+        # As many features as classes are still features, unless they are the classes' own maps.
+        ((keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(16)), "abc"),
+        ((keras.layers.Conv2D(16, 1), keras.layers.BatchNormalization(), keras.layers.GlobalAveragePooling2D()), "abc"),
+    ],
+)
+def test_layers_with_as_many_channels_as_the_output_are_not_forgotten(head, expected):
+    layers = [keras.layers.Conv2D(width, 2, name=name) for name, width in zip("abc", (8, 16, 16), strict=True)]
+    model = keras.Sequential([keras.Input((9, 8, 3)), *layers, *head])
+    assert pixels.layers_by_size(model, IMAGES) == list(expected)
+
+
 def test_one_linear_layer_leaves_the_second_moments_of_the_colours_and_nothing_else():
     # Gram matrix of X K: K' (X'X / n) K, so with an invertible K the best images have the texture's X'X / n.
     kernel = np.array([[2.0, 0.3, 0.0], [0.0, 1.0, -0.4], [0.5, 0.0, 1.0]])
