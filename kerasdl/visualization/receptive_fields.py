@@ -32,9 +32,9 @@ class ReceptiveField(NamedTuple):
 def receptive_field(model: keras.Model, layer: str, image_shape: tuple[int, int, int] | None = None) -> ReceptiveField:
     """The exact receptive field of the places of a layer, also where padding lets it leave the image.
 
-    It is the support of the gradient from a place to the image, with rectifiers taken as the identity and maxima as
-    means, so that nothing is missed that happens to be off. A place that sees all of the image, wherever it lies, has
-    the image as its field.
+    It is the support of the gradient from a place to the image, with rectifiers taken as the identity, maxima as means
+    and random kernels in the place of the model's, so that nothing is missed that happens to be off or zero: the field
+    is that of the architecture. A place that sees all of the image, wherever it lies, has the image as its field.
 
     Args:
         model: Any Keras model; it is left as it is.
@@ -106,14 +106,32 @@ def _support(model: keras.Model, image: tf.Tensor, place: tf.Tensor, *, layer: s
         seen.append(tf.cast(y[0, place[0], place[1]], "float32"))
         return y
 
-    with tf.GradientTape(watch_accessed_variables=False) as tape, changed(_means_for_maxima(model)):
+    weights = keras.StatelessScope(state_mapping=_without_zeros(model))
+    with tf.GradientTape(watch_accessed_variables=False) as tape, changed(_means_for_maxima(model)), weights:
         tape.watch(image)
         forward(model, image, taps={layer: note}, rectifier=lambda x, relu: x)
         # Weights that no symmetry of the channels cancels.
         total = tf.reduce_sum(seen[-1] * tf.random.stateless_uniform(tf.shape(seen[-1]), (0, 0), 0.5, 1.5))
     gradient = tape.gradient(total, image)
-    weights = tf.zeros_like(image) if gradient is None else tf.abs(gradient)
-    return tf.reduce_sum(weights, axis=(0, 2, 3)), tf.reduce_sum(weights, axis=(0, 1, 3))
+    sizes = tf.zeros_like(image) if gradient is None else tf.abs(gradient)
+    return tf.reduce_sum(sizes, axis=(0, 2, 3)), tf.reduce_sum(sizes, axis=(0, 1, 3))
+
+
+def _without_zeros(model: keras.Model) -> list[tuple[Any, tf.Tensor]]:
+    """Kernels and gains that let everything through: no zeros, and kernels as large as the model's own on average."""
+    replaced = []
+    for index, weight in enumerate(model.weights):
+        value = tf.convert_to_tensor(weight)
+        if "kernel" in weight.name and value.dtype.is_floating:
+            size = tf.sqrt(tf.reduce_mean(tf.square(tf.cast(value, "float32"))))
+            size = tf.where(size > 0, size, tf.math.rsqrt(tf.cast(tf.size(value[..., 0]), "float32")))
+            value = tf.cast(size * tf.random.stateless_normal(value.shape, (0, index)), value.dtype)
+        elif weight.name == "gamma":
+            value = tf.where(value == 0, tf.ones_like(value), value)
+        else:
+            continue
+        replaced.append((weight, value))
+    return replaced
 
 
 def _means_for_maxima(model: keras.Model) -> list[tuple[Any, str, Any]]:

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from kerasdl.architectures import lenet5_modern, squeezenet1_1
+from kerasdl.initializers import DeltaOrthogonal
 from kerasdl.visualization import receptive_field
 
 Conv, Pool = keras.layers.Conv2D, keras.layers.MaxPooling2D
@@ -69,12 +70,15 @@ def test_is_found_though_units_are_off_and_inside_a_nested_model():
     assert receptive_field(model, "mean") == ((16, 12), (0, 0), (0, 0))
 
 
-def test_a_row_of_zero_weights_sees_nothing():
-    model = keras.Sequential([keras.Input((6, 6, 1)), Conv(1, 3, padding="same", name="maps")])
-    kernel = np.ones((3, 3, 1, 1))
-    kernel[:2] = 0
-    model.layers[0].set_weights([kernel, np.zeros(1)])
-    assert receptive_field(model, "maps") == ((1, 3), (1, 1), (1, -1))
+@pytest.mark.parametrize("initializer", [DeltaOrthogonal(), "zeros"])
+def test_zeros_among_the_weights_hide_nothing(initializer):
+    # A delta-orthogonal kernel is zero but at its centre, and a gain of zero shuts a branch.
+    convolutions = [Conv(4, 3, padding="same", kernel_initializer=initializer, name=f"conv{i}") for i in range(3)]
+    gain = keras.layers.BatchNormalization(gamma_initializer="zeros", name="gain")
+    model = keras.Sequential([keras.Input((16, 16, 4)), *convolutions, gain])
+    before = model.get_weights()
+    assert receptive_field(model, "gain") == closed_form([(3, 1, 1, 1)] * 3)
+    assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), before, strict=True))
 
 
 def test_of_what_sees_everything_is_the_image():
