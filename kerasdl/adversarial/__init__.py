@@ -1,7 +1,8 @@
 """How easily a network is fooled: attacks, fooling images, and what accuracy is left under them.
 
 Every attack gives an `Adversarial`: the images, which of them fool the model, which it had wrong already (these stay as
-they are), and how far they are from those that came in. As `training.fit(attack=)` it gives the images alone.
+they are), and how far they are from those that came in. Of a tensor, as in `training.fit(attack=)`, all images are
+attacked, also those that are wrong already, and a tensor of them comes back.
 """
 
 from kerasdl.adversarial.accuracies import robust_accuracy

@@ -17,7 +17,7 @@ UNKNOWN = -1  # Stands for the label of an image without one, and for the target
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Adversarial:
-    """The images that an attack made, with its report; where an array is wanted it stands for its images.
+    """The images that an attack made of arrays, with its report; where an array is wanted it stands for its images.
 
     Attributes:
         images: As many as came, in their shape, float32. An image that was already wrong is as it was.
@@ -57,13 +57,15 @@ def run_attack(
     numbers: tuple = (),
     **options: Any,
 ) -> Any:
-    """Checks the arguments, runs the attack over batches and reports; inside a compiled function only attacks.
+    """Checks the arguments, runs the attack over batches and reports; of a tensor it only attacks all images.
+
+    The type decides and not whether a function is being compiled: a training step learns the same in both cases.
 
     Args:
         body: `body(model, images, classes, places, low, high, *numbers, targeted, **options)` returns images. `classes`
             are the labels, or the targets of a targeted attack; `places` are the images' places among all.
         model: Any Keras model of images.
-        images: Arrays; or symbolic tensors inside a function that is being compiled.
+        images: Arrays; or a tensor, as in training.
         labels: Class numbers or one-hot rows; None for what the model says.
         target: None, or the class to lead to, or one per image.
         bounds: Smallest and largest value of an image.
@@ -75,12 +77,14 @@ def run_attack(
     low, high = check_bounds(bounds)
     values = tuple(_tensor(number) for number in numbers)
     targeted = target is not None
-    if tf.is_symbolic_tensor(images):
+    if isinstance(images, tf.Tensor):
         images = _inside(tf.cast(images, "float32"), low, high)
-        classes = _symbolic_classes(model, images, target if targeted else labels)
-        places = tf.range(tf.shape(images)[0])
-        attacked = body(model, images, classes, places, low, high, *values, targeted=targeted, **options)
-        return _take_back(attacked, images)
+        classes = _classes_of_tensor(model, images, target if targeted else labels)
+        arguments = {"body": body, "targeted": targeted, **options}
+        if tf.is_symbolic_tensor(images):
+            return _attack_all(model, images, classes, low, high, *values, **arguments)
+        run = compiled(model, _attack_all, **arguments)
+        return run(images, classes, np.float32(low), np.float32(high), *values)
     images = check_images(model, images)
     check_inside(images, low, high)
     labels = check_labels(model, images, labels)
@@ -120,6 +124,21 @@ def _attack(
     return attacked, success, wrong, distance
 
 
+def _attack_all(
+    model: keras.Model,
+    images: tf.Tensor,
+    classes: tf.Tensor,
+    low: tf.Tensor,
+    high: tf.Tensor,
+    *numbers: tf.Tensor,
+    body: Callable[..., tf.Tensor],
+    targeted: bool,
+    **options: Any,
+) -> tf.Tensor:
+    places = tf.range(tf.shape(images)[0])
+    return _take_back(body(model, images, classes, places, low, high, *numbers, targeted=targeted, **options), images)
+
+
 def _take_back(attacked: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     """The images themselves where an attack went astray: no model can be fooled by NaN."""
     is_finite = tf.reduce_all(tf.math.is_finite(attacked), axis=axes_of(images))
@@ -145,7 +164,7 @@ def check_labels(model: keras.Model, images: np.ndarray, labels: Any) -> np.ndar
     return classes.astype("int32")
 
 
-def _symbolic_classes(model: keras.Model, images: tf.Tensor, labels: Any) -> tf.Tensor:
+def _classes_of_tensor(model: keras.Model, images: tf.Tensor, labels: Any) -> tf.Tensor:
     if labels is None:
         return predict(model, images)
     labels = tf.convert_to_tensor(labels)

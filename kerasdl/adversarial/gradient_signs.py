@@ -26,8 +26,9 @@ def fgsm(
 
     Args:
         model: Any Keras model of one input; it is left as it is.
-        images: `(N, height, width, channels)` within `bounds`. Where a function is being compiled, as by
-            `training.fit`, a tensor of any rank: then only the images come back, as a tensor, and all are attacked.
+        images: An array, `(N, height, width, channels)`, within `bounds`. Or a tensor of any rank, as in
+            `training.fit`: then all images are attacked, also those that are wrong already, and a tensor of them comes
+            back. In a step compiled by XLA (`jit_compile=True`) nothing checks that they lie in `bounds`.
         labels: The true classes as numbers or one-hot rows; None for what the model says.
         epsilon: The largest change of a pixel.
         target: None to lead away from the label; a class, or one per image, to lead to it.
@@ -35,7 +36,8 @@ def fgsm(
         batch_size: Images at once.
 
     Returns:
-        An `Adversarial`: images, success, already_wrong, distance (the largest change of a pixel).
+        An `Adversarial`: images, success, already_wrong, distance (the largest change of a pixel). For a tensor,
+        the images as a tensor.
 
     Example:
         >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])

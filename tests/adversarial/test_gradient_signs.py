@@ -140,19 +140,31 @@ def test_training_learns_from_the_attacked_images(loss):
     np.testing.assert_allclose(model.get_weights()[0], expected.reshape(3, -1).T, atol=1e-5)
 
 
-def test_training_step_by_step_as_well():
-    model, *_ = linear(1)
-    model.compile(keras.optimizers.SGD(0.0), keras.losses.BinaryCrossentropy(from_logits=True), run_eagerly=True)
-    seen = []
-
-    def attack(model, x, y):
-        seen.append(fgsm(model, x, y, epsilon=0.05))
-        return seen[-1]
-
-    logs = training.make_train_step(model, attack=attack)(IMAGES, np.ones((6, 1), "float32"))
-    attacked = seen[0].images
-    expected = np.log1p(np.exp(-(attacked.reshape(6, -1) @ model.get_weights()[0] + model.get_weights()[1])))
+@pytest.mark.parametrize("run_eagerly", [True, False])
+def test_training_attacks_all_images_compiled_or_not(run_eagerly):
+    model, weights, bias = linear(1)
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.0), loss, run_eagerly=run_eagerly)
+    step = training.make_train_step(model, attack=functools.partial(fgsm, epsilon=0.05))
+    logs = step(IMAGES, np.ones((6, 1), "float32"))
+    # The attack lowers each score by epsilon times the sum of all weights' sizes, be the image right or wrong.
+    before = scores(weights, bias, IMAGES)[:, 0]
+    assert (before < 0).any()
+    assert (before > 0).any()
+    expected = np.log1p(np.exp(-(before - 0.05 * np.abs(weights).sum())))
     assert float(logs["loss"]) == pytest.approx(expected.mean(), rel=1e-5)
+
+
+def test_tensors_of_any_rank_are_attacked_as_they_are():
+    dense = keras.layers.Dense(2)
+    model = keras.Sequential([keras.Input((48,)), dense])
+    predicted = model(IMAGES.reshape(6, 48)).numpy().argmax(axis=1)
+    labels = np.where(np.arange(6) < 3, predicted, 1 - predicted)
+    attacked = fgsm(model, tf.constant(IMAGES.reshape(6, 48)), labels, epsilon=0.05)
+    assert isinstance(attacked, tf.Tensor)
+    weights = dense.kernel.numpy().T
+    expected = IMAGES.reshape(6, 48) + 0.05 * np.sign(weights[1 - labels] - weights[labels])
+    np.testing.assert_allclose(attacked, expected, atol=1e-6)
 
 
 def test_training_refuses_images_outside_the_bounds():

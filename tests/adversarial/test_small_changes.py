@@ -134,10 +134,12 @@ def test_three_ways_agree_on_a_network():
     assert (least < 1.06 * nearest).all()
 
 
+@pytest.mark.parametrize("run_eagerly", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("attack", ONE_FAST)
-def test_in_training_the_model_sees_the_attacked_images(attack):
+def test_in_training_the_model_sees_the_attacked_images(attack, run_eagerly):
     model, weights, bias = linear()
-    model.compile(keras.optimizers.SGD(0.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.0), loss, run_eagerly=run_eagerly)
     labels = scores(weights, bias, IMAGES).argmax(axis=1)
     options = {"overshoot": 0.001} if attack is deep_fool else {}
     step = training.make_train_step(model, attack=functools.partial(attack, **options))
