@@ -55,10 +55,12 @@ def nearest_neighbors(
     shape = queries.shape[1:]
     path = feature_layer(model, shape) if layer is None else layer_path(model, shape, layer)
     features = in_batches(compiled(model, _features, layer=path, pool=pool), batch_size, queries)
-    # Distances by a product of matrices lose digits where the features are far from zero: their mean is taken off.
+    # Distances by a product of matrices lose digits where the features are far from zero. Their mean is taken off, and
+    # what is left has digits enough that an image is nearer to itself than to one that is almost the same.
+    features = features.astype("float64")
     center = features.mean(axis=0)
     run = compiled(model, _distances, layer=path, pool=pool)
-    numbers, squares = np.zeros((len(queries), 0), int), np.zeros((len(queries), 0), "float32")
+    numbers, squares = np.zeros((len(queries), 0), int), np.zeros((len(queries), 0))
     seen = 0
     for images in image_batches(model, gallery, batch_size):
         new = run(images, features - center, center).numpy()
@@ -69,7 +71,7 @@ def nearest_neighbors(
         seen += len(images)
     if seen < k:
         raise ValueError(f"`gallery` must hold at least k={k} images. Received: {seen}.")
-    return numbers, np.sqrt(squares)
+    return numbers, np.sqrt(squares).astype("float32")
 
 
 def _features(model: keras.Model, images: tf.Tensor, *, layer: str, pool: bool) -> tf.Tensor:
@@ -82,7 +84,7 @@ def _features(model: keras.Model, images: tf.Tensor, *, layer: str, pool: bool) 
 def _distances(
     model: keras.Model, images: tf.Tensor, queries: tf.Tensor, center: tf.Tensor, *, layer: str, pool: bool
 ) -> tf.Tensor:
-    """Squared distances, `(queries, images)`."""
-    features = _features(model, images, layer=layer, pool=pool) - center
+    """Squared distances, `(queries, images)` float64."""
+    features = tf.cast(_features(model, images, layer=layer, pool=pool), "float64") - center
     squares = tf.reduce_sum(tf.square(queries), axis=1)[:, None] + tf.reduce_sum(tf.square(features), axis=1)
     return tf.maximum(squares - 2 * tf.matmul(queries, features, transpose_b=True), 0.0)

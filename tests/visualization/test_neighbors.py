@@ -41,6 +41,15 @@ def test_a_data_set_gives_the_same_and_an_image_is_its_own_neighbour():
     assert distances[:, 0].max() < 0.01 * distances[:, 1].min()
 
 
+def test_an_image_is_nearer_to_itself_than_to_one_that_is_almost_the_same():
+    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(name="pixels")])
+    images = np.random.default_rng(0).uniform(0, 255, size=(4, 32, 32, 3)).astype("float32")
+    numbers, distances = nearest_neighbors(model, images, np.concatenate([images + 0.02, images]), "pixels", k=2)
+    assert numbers.tolist() == [[4 + image, image] for image in range(4)]
+    np.testing.assert_allclose(distances, [[0, 0.02 * 3072**0.5]] * 4, rtol=1e-3, atol=1e-3)
+    assert distances.dtype == np.float32
+
+
 def test_refuses():
     with pytest.raises(ValueError, match=r"^`gallery` must hold at least k=51 images\. Received: 50\.$"):
         nearest_neighbors(network(), QUERIES, GALLERY, k=51)
