@@ -13,7 +13,10 @@ from kerasdl.visualization.probing import all_layers, compiled, feature_layer, f
 from kerasdl.visualization.regularizers import Jitter
 from kerasdl.visualization.targets import check_gradient, check_images
 
-_copies: weakref.WeakKeyDictionary[keras.Model, dict] = weakref.WeakKeyDictionary()
+Copy = tuple[tuple[str, ...], keras.Model, list[tuple[keras.layers.Layer, keras.layers.Layer]]]
+
+# Of each model the last copy alone: it has all the weights once more.
+_copies: weakref.WeakKeyDictionary[keras.Model, Copy] = weakref.WeakKeyDictionary()
 
 
 def deep_dream(
@@ -139,18 +142,18 @@ def _of_any_size(model: keras.Model, names: Sequence[str]) -> keras.Model:
     shape = getattr(model, "input_shape", None) if model.built else None
     if not isinstance(shape, tuple) or shape[1:3] == (None, None) or not getattr(model, "inputs", None):
         return model
-    kept = _copies.setdefault(model, {})
-    if tuple(names) not in kept:
-        pairs: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
+    if model not in _copies or _copies[model][0] != tuple(names):
+        _copies.pop(model, None)  # Before there is another.
+        new: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
         try:
-            kept[tuple(names)] = _resizable(model, wanted, pairs), pairs
+            _copies[model] = tuple(names), _resizable(model, wanted, new), new
         except (ValueError, TypeError, NotImplementedError) as error:
             raise ValueError(
                 f"Model {model.name!r} takes images of shape {shape[1:]} only, and no copy for other sizes could be "
                 "made. Build it with height and width None, or without the layers that need one size. "
                 f"Keras says: {error}"
             ) from error
-    copy, pairs = kept[tuple(names)]
+    _, copy, pairs = _copies[model]
     for original, twin in pairs:
         if twin.built:
             twin.set_weights(original.get_weights())

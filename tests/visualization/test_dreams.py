@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasdl.visualization import deep_dream
+from kerasdl.visualization import deep_dream, dreams
 from kerasdl.visualization.dreams import octave_sizes
 
 RANDOM = np.random.default_rng(0)
@@ -89,6 +89,14 @@ def test_a_model_of_one_size_dreams_on_other_sizes_and_is_left_as_it_is():
     keras.utils.clear_session()
     gc.collect()
     assert gone() is None
+
+
+def test_of_the_copies_only_the_last_is_kept():
+    model = nested()
+    copies = [weakref.ref(dreams._of_any_size(model, [name])) for name in ("first", "second", "second")]
+    gc.collect()
+    assert copies[0]() is None
+    assert copies[1]() is copies[2]() is not None
 
 
 def flat(model):
