@@ -1,10 +1,14 @@
 """Parzen windows: how dense do the examples of each class lie around the input?"""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
+
+# How many distances of points are held at once while the width is looked for.
+BLOCK = 2**21
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
@@ -55,6 +59,10 @@ class ParzenDensity(keras.layers.Layer):
                 "`features` must have shape (N, features) and `labels` be N whole numbers. Received: shapes "
                 f"{features.shape} and {labels.shape}, {labels.dtype}."
             )
+        if not np.isfinite(features).all():
+            raise ValueError("`features` must be finite numbers. Received: NaN or infinity among them.")
+        if (labels < 0).any():
+            raise ValueError(f"`labels` must be classes, numbered from 0. Received: {labels.min()} among them.")
         groups = [features[labels == label] for label in range(labels.max() + 1)]
         layer = cls(
             [len(group) for group in groups], _likeliest_width(groups) if bandwidth is None else bandwidth, **kwargs
@@ -101,27 +109,47 @@ class ParzenDensity(keras.layers.Layer):
 
 
 def _likeliest_width(groups: list[np.ndarray]) -> float:
-    """The width, of some thirty, under which the points of each group are likeliest, each given the others."""
+    """The width, of a grid in steps of 15 %, under which the points of each group are likeliest given the others."""
     if min(len(group) for group in groups) < 2:
         raise ValueError("Without `bandwidth` each class needs at least 2 points; give more, or the bandwidth.")
-    distances = []
-    for group in groups:
-        centred = (group - group.mean(axis=0)).astype("float64")
-        squares = (centred**2).sum(axis=1)
-        table = np.maximum(squares[:, None] + squares - 2 * centred @ centred.T, 0)
-        np.fill_diagonal(table, np.inf)
-        distances.append(table)
-    nearest = np.sqrt(np.mean([table.min(axis=1).mean() for table in distances]))
+    nearest = math.sqrt(
+        np.mean([np.concatenate([rows.min(axis=1) for rows in _distances(group)]).mean() for group in groups])
+    )
     if nearest == 0:
         raise ValueError("Without `bandwidth` the points must not all lie on each other; give other features.")
-    best, width = -np.inf, nearest
-    for candidate in nearest * np.geomspace(0.03, 3, 33):
-        likelihood = 0.0
-        for table in distances:
-            exponents = -table / (2 * candidate**2)
-            top = exponents.max(axis=1)
-            likelihood += (top + np.log(np.exp(exponents - top[:, None]).sum(axis=1))).sum()
-            likelihood -= len(table) * (groups[0].shape[1] * math.log(candidate) + math.log(len(table) - 1))
-        if likelihood > best:
-            best, width = likelihood, candidate
-    return float(width)
+    # Given one other point, the likeliest width is the distance to it over the root of the number of features. Where
+    # many lie around it is wider: the grid grows until its best is not its end.
+    step = 100 ** (1 / 32)
+    widths = nearest / math.sqrt(groups[0].shape[1]) * step ** np.arange(-16, 17)
+    likelihoods = _likelihoods(groups, widths)
+    while (best := int(likelihoods.argmax())) in (0, len(widths) - 1):
+        more = widths[best] * step ** (np.arange(-8, 0) if best == 0 else np.arange(1, 9))
+        order = np.argsort(np.concatenate([widths, more]))
+        likelihoods = np.concatenate([likelihoods, _likelihoods(groups, more)])[order]
+        widths = np.concatenate([widths, more])[order]
+    return float(widths[best])
+
+
+def _likelihoods(groups: list[np.ndarray], widths: np.ndarray) -> np.ndarray:
+    """The log density at each point, given the others of its group, summed over all points, for each width."""
+    sums = np.zeros(len(widths))
+    for group in groups:
+        for squares in _distances(group):
+            top = -squares.min(axis=1, keepdims=True)
+            for index, width in enumerate(widths):
+                scale = 2 * width**2
+                sums[index] += (top[:, 0] / scale + np.log(np.exp((-squares - top) / scale).sum(axis=1))).sum()
+        sums -= len(group) * (group.shape[1] * np.log(widths) + math.log(len(group) - 1))
+    return sums
+
+
+def _distances(group: np.ndarray) -> Iterator[np.ndarray]:
+    """Squared distances from some points to all of the group, infinite to themselves; some more; and so on."""
+    centred = group - group.mean(axis=0, dtype="float64")
+    squares = (centred**2).sum(axis=1)
+    count = max(1, BLOCK // len(group))
+    for begin in range(0, len(group), count):
+        some = slice(begin, begin + count)
+        block = np.maximum(squares[some, None] + squares - 2 * centred[some] @ centred.T, 0)
+        np.fill_diagonal(block[:, some], np.inf)
+        yield block

@@ -1,14 +1,17 @@
 """Parzen densities against SciPy's and scikit-learn's, and their width against cross-validation."""
 
+import tracemalloc
+
 import keras
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 from helpers import check_layer
 from sklearn.model_selection import GridSearchCV, LeaveOneOut
 from sklearn.neighbors import KernelDensity
 
-from kerasdl.layers import ParzenDensity
+from kerasdl.layers import ParzenDensity, parzen_density
 
 random = np.random.default_rng(0)
 LABELS = np.repeat([0, 1, 2], [20, 30, 10])
@@ -51,6 +54,34 @@ def test_the_width_is_that_of_cross_validation():
     assert search.fit(FEATURES[:20].astype("float32")).best_params_["bandwidth"] == layer.bandwidth
 
 
+@pytest.mark.parametrize(("count", "features"), [(8, 3072), (300, 1)])
+def test_the_width_is_the_likeliest_with_many_features_and_with_many_points(count, features):
+    # Near the nearest distance over the root of 3072; and far above the nearest distance where 300 lie on a line.
+    points = np.random.default_rng(1).uniform(size=(count, features)).astype("float32")
+    width = ParzenDensity.of_examples(points, np.zeros(count, int)).bandwidth
+
+    def left_out(width):
+        logs = scipy.stats.norm.logpdf(points[:, None] - points, scale=width).sum(axis=-1)
+        np.fill_diagonal(logs, -np.inf)
+        return scipy.special.logsumexp(logs, axis=1).sum()
+
+    assert left_out(width) > max(left_out(0.8 * width), left_out(1.25 * width))
+
+
+def test_the_width_is_found_without_a_table_of_all_distances(monkeypatch):
+    points, labels = np.random.default_rng(2).normal(size=(300, 2)), np.zeros(300, int)
+    whole = ParzenDensity.of_examples(points, labels).bandwidth
+    monkeypatch.setattr(parzen_density, "BLOCK", 2**12, raising=False)
+    tracemalloc.start()
+    try:
+        in_blocks = ParzenDensity.of_examples(points, labels).bandwidth
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert in_blocks == pytest.approx(whole, rel=1e-9)
+    assert peak < 300**2 * 8
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -59,6 +90,14 @@ def test_the_width_is_that_of_cross_validation():
         (
             lambda: ParzenDensity.of_examples(np.zeros((3, 2)), [0, 1]),
             r"`features` must have shape \(N, features\) .*Received: shapes \(3, 2\) and \(2,\), int64\.",
+        ),
+        (
+            lambda: ParzenDensity.of_examples([[0.0], [np.nan]], [0, 0]),
+            r"^`features` must be finite numbers\. Received: NaN or infinity among them\.$",
+        ),
+        (
+            lambda: ParzenDensity.of_examples(np.eye(3), [0, -1, 0], 1.0),
+            r"^`labels` must be classes, numbered from 0\. Received: -1 among them\.$",
         ),
         (lambda: ParzenDensity.of_examples(np.eye(3), [0, 0, 1]), r"each class needs at least 2 points; give more"),
         (lambda: ParzenDensity.of_examples(np.ones((4, 2)), [0, 0, 1, 1]), r"must not all lie on each other"),
