@@ -1,5 +1,6 @@
 """How the loss changes around a network: along random directions in the space of its weights."""
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -97,8 +98,7 @@ def loss_landscape(
     grid = np.stack(np.meshgrid(*[coordinates] * len(ways), indexing="ij"), axis=-1).reshape(-1, len(ways))
 
     # The compiled loss is part of the graph, so another one makes another graph.
-    is_key = isinstance(model.loss, str) or callable(model.loss)
-    of_model = None if loss else model.loss if is_key else repr(model.loss)
+    of_model = None if loss else _compiled_loss(model)
     run = compiled(model, _losses, loss=loss, of_model=of_model, training=batch_statistics)
     stacked = [np.stack(arrays) for arrays in zip(*ways, strict=True)]
     total = np.zeros((2, len(grid)))
@@ -129,6 +129,18 @@ def labelled_arrays(model: keras.Model, data: Any) -> tuple[np.ndarray, np.ndarr
     if not np.isfinite(inputs).all():
         raise ValueError("The inputs in `data` must be finite. Received: nan or infinity.")
     return inputs, labels
+
+
+def _compiled_loss(model: keras.Model) -> Any:
+    """What tells the loss that a model is compiled with from another one."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # A lambda is not safe to load again, which nobody does here.
+            config = model.get_compile_config()
+    except Exception:  # A loss that cannot be written down, for whatever reason, is a new one every time.
+        return object()
+    # A loss of one's own may say too little of itself, so it is part of it too.
+    return *keras.tree.flatten(model.loss), repr([config.get(key) for key in ("loss", "loss_weights")])
 
 
 def _directions(model: keras.Model, directions: Any, seed: int) -> list[list[np.ndarray]]:

@@ -1,5 +1,7 @@
 """The loss around a network: a quadratic known in closed form, lengths of filters, and weights that stay."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -56,10 +58,15 @@ def test_least_squares_is_the_quadratic_of_the_closed_form():
     parabola = np.mean(error**2) + 2 * a * np.mean(error * change) + a**2 * np.mean(change**2)
     np.testing.assert_allclose(line.losses, parabola, rtol=1e-5)
 
-    # Another loss is not taken for the one that was compiled before.
-    model.compile(loss=["mae"])
-    line = loss_landscape(model, (x, y), points=3, directions=1)
-    assert line.losses[1] == pytest.approx(np.abs(error).mean(), rel=1e-5)
+    # Another loss, or another weight of it, is not taken for the one that was compiled before.
+    absolute = np.abs(error).mean()
+    for options, expected in (
+        ({"loss": ["mae"]}, absolute),
+        ({"loss": ["mae"], "loss_weights": [10.0]}, 10 * absolute),
+    ):
+        model.compile(**options)
+        line = loss_landscape(model, (x, y), points=3, directions=1)
+        assert line.losses[1] == pytest.approx(expected, rel=1e-5)
 
 
 def test_filters_of_a_direction_are_as_long_as_those_of_the_network(trained):
@@ -133,6 +140,31 @@ def test_weights_stay_when_the_loss_fails_and_nothing_is_traced_twice(trained):
     count = len(traces)
     loss_landscape(trained, (IMAGES, LABELS), points=5, loss=worst, seed=3, extent=0.2)
     assert len(traces) == count
+
+
+def test_what_tells_compiled_losses_apart():
+    class Scaled(keras.losses.Loss):
+        def __init__(self, scale):
+            super().__init__()
+            self.scale = scale
+
+        def call(self, labels, outputs):
+            return self.scale * (labels - outputs) ** 2
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    # Two losses that write down the same of themselves are two; a lambda is no reason to warn.
+    kinds = [Scaled(1.0), Scaled(2.0), lambda labels, outputs: labels - outputs, "mse"]
+    found = []
+    for loss in kinds:
+        for weights in (None, [2.0]):
+            model.compile(loss=loss, loss_weights=weights)
+            found.append(landscapes._compiled_loss(model))
+            model.compile("sgd", loss=loss, loss_weights=weights)
+            assert landscapes._compiled_loss(model) == found[-1]
+    assert len(set(found)) == 2 * len(kinds)
+    # What does not write itself down may be another loss every time.
+    model.compile(loss=functools.partial(keras.losses.huber, delta=2.0))
+    assert landscapes._compiled_loss(model) != landscapes._compiled_loss(model)
 
 
 def test_embeddings_have_one_filter_per_word():
