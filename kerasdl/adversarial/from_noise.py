@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.adversarial.attacking import Adversarial, check_bounds, check_count, check_inside, check_number
+from kerasdl.adversarial.attacking import Adversarial, check_bounds, check_count, check_inside, check_number, check_seed
 from kerasdl.adversarial.margins import lead_of_others, length, per_image, scores_of, value_and_gradient
 from kerasdl.visualization.probing import compiled, in_batches
 from kerasdl.visualization.targets import check_images, check_target
@@ -58,6 +58,7 @@ def fooling_image(
     check_number("step_size", step_size)
     if not 0 < confidence < 1:
         raise ValueError(f"`confidence` must lie between 0 and 1. Received: {confidence!r}.")
+    check_seed(seed)
     targets = np.atleast_1d(np.asarray(target))
     starts = check_images(model, _starts(model, start, len(targets), low, high, seed))
     check_inside(starts, low, high)
