@@ -58,7 +58,7 @@ def loss_landscape(
         points: Points along each direction, an odd number, so that the network itself is one of them.
         extent: The coordinates go from `-extent` to `extent`; at 1 a filter has changed by its own length.
         loss: `loss(labels, outputs)`, a number or one per input; None for the loss that the model is compiled with,
-            penalties on weights included.
+            penalties on weights and activities included, as `model.evaluate` with this `batch_size` gives it.
         batch_statistics: Whether the network works as in training: batch normalisation with the statistics of each
             batch of `batch_size`, and dropout drops.
         seed: Decides the random directions.
@@ -210,8 +210,9 @@ def _losses(
             (weight, value + tf.cast(tf.tensordot(place, way, 1), value.dtype))
             for (weight, way), value in zip(weights, values, strict=True)
         ]
-        # Within the scope the variables have other values, and nothing is written to them.
-        with keras.StatelessScope(state_mapping=moved):
+        # Within the scope the variables have other values, and nothing is written to them. What the layers add to the
+        # loss stays in the scope.
+        with keras.StatelessScope(state_mapping=moved, collect_losses=True):
             outputs = model(inputs, training=training)
             if loss is None:
                 result = model.compute_loss(x=inputs, y=labels, y_pred=outputs, training=training)

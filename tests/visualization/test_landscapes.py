@@ -19,7 +19,7 @@ def network():
         keras.layers.Conv2D(4, 3, activation="relu", kernel_regularizer=keras.regularizers.L2(0.01)),
         keras.layers.BatchNormalization(),
         keras.layers.DepthwiseConv2D(2),
-        keras.layers.Conv2DTranspose(5, 2),
+        keras.layers.Conv2DTranspose(5, 2, activity_regularizer=keras.regularizers.L1(0.001)),
         keras.layers.GlobalAveragePooling2D(),
         keras.layers.Dropout(0.5),
         keras.layers.Dense(3, activation="softmax"),
@@ -99,7 +99,7 @@ def test_the_middle_is_what_evaluate_says_and_all_else_what_it_says_of_moved_wei
         for weight, *parts in zip(moved.trainable_variables, *found.directions, strict=True):
             a, b = found.coordinates[[row, column]]
             weight.assign(weight.numpy() + a * parts[0] + b * parts[1])
-        # Penalties on the weights are part of it.
+        # Penalties on the weights and on what a layer gives are part of it.
         loss, accuracy = moved.evaluate(IMAGES, LABELS, batch_size=32, verbose=0)
         assert found.losses[row, column] == pytest.approx(loss, rel=1e-5)
         assert found.accuracies[row, column] == pytest.approx(accuracy, abs=1e-6)
