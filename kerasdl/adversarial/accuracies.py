@@ -10,7 +10,7 @@ import numpy as np
 from kerasdl.adversarial.attacking import Adversarial, check_labels, check_number
 from kerasdl.adversarial.batches import batches_of
 from kerasdl.adversarial.margins import predict
-from kerasdl.visualization.probing import compiled
+from kerasdl.visualization.probing import compiled, in_batches
 from kerasdl.visualization.targets import check_images
 
 
@@ -54,6 +54,10 @@ def robust_accuracy(
     parameters = inspect.signature(attack).parameters
     takes_epsilon = "epsilon" in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
     right, total = np.zeros(len(sizes)), 0
+
+    def said_by_model(images: Any) -> np.ndarray:
+        return in_batches(compiled(model, predict), int(batch_size), np.asarray(images, "float32"))
+
     for images, labels in batches_of(data, batch_size):
         if labels is None:
             raise ValueError(
@@ -63,7 +67,7 @@ def robust_accuracy(
         classes = check_labels(model, images, labels)
         total += len(images)
         if takes_epsilon:
-            said = [_said(model, attack(model, images, labels, epsilon=float(size))) for size in sizes]
+            said = [said_by_model(attack(model, images, labels, epsilon=float(size))) for size in sizes]
             right += [np.sum(each == classes) for each in said]
             continue
         attacked = attack(model, images, labels)
@@ -72,12 +76,10 @@ def robust_accuracy(
                 "`attack` must take `epsilon`, or return an `Adversarial` with the distance of each image. "
                 f"Received: {type(attacked).__name__}."
             )
-        distance = np.where(attacked.already_wrong, -1.0, np.where(attacked.success, attacked.distance, np.inf))
+        # Not `already_wrong`: of a targeted attack that is also where the model says the target, be it the right class.
+        is_wrong = said_by_model(images) != classes
+        distance = np.where(is_wrong, -1.0, np.where(attacked.success, attacked.distance, np.inf))
         right += [np.sum(distance > size) for size in sizes]
     if not total:
         raise ValueError("`data` must hold at least one image. Received: none.")
     return right / total
-
-
-def _said(model: keras.Model, images: Any) -> np.ndarray:
-    return compiled(model, predict)(np.asarray(images, "float32")).numpy()

@@ -52,6 +52,18 @@ def test_an_attack_that_finds_distances_is_asked_once(known):
     assert calls == [32, 18]
 
 
+def test_an_image_of_the_target_class_is_right_and_cannot_be_led_there(known):
+    model, _, _, labels, lead = known
+    says_target = labels == 1
+    expected = np.mean(np.isfinite(lead) & says_target)
+    assert 0.2 < expected < 0.8
+
+    def attack(model, images, labels):
+        return fgsm(model, images, labels, epsilon=0.4, target=1)
+
+    np.testing.assert_allclose(robust_accuracy(model, (IMAGES, labels), attack, [0.0, 10.0]), [0.9, expected])
+
+
 def test_a_plain_function_is_an_attack_too(known):
     model, weights, _, labels, _ = known
 
