@@ -9,10 +9,11 @@ needs at most as the perturbations of an image become more. Takes about 15 minut
 
 xplique 2.0 compiles what it does as well, and then both spend nearly all their time in the same convolutions: of our
 saliency's 340 ms at 64x64 these take 295. So with VGG16 there is little to gain but by computing less, as occlusion
-does. At 64x64, one core, `--processor-time`: saliency 1.03 times as fast as xplique and 1.74 as tf-keras-vis, guided
-backpropagation 1.05, Grad-CAM 1.10 and 3.47, Grad-CAM++ 1.10 and 3.18, SmoothGrad 1.01 and 2.02, occlusion 1.63; PGD
-2.98 times as fast as cleverhans on the small network, 0.95 on VGG16. Memory at most: 1,121 MB with 4 samples of
-SmoothGrad and 1,137 with 24, 1,128 MB with 16 patches of occlusion and 1,152 with 64.
+does. On one core, `--processor-time`, at 64x64: saliency 1.03 times as fast as xplique and 1.74 as tf-keras-vis, guided
+backpropagation 1.05, Grad-CAM 1.10 and 3.47, Grad-CAM++ 1.10 and 3.18, SmoothGrad 1.01 and 2.02, occlusion 1.63; at
+224x224 saliency 1.00 and 1.72, Grad-CAM 1.01 and 3.46; PGD 2.98 times as fast as cleverhans on the small network, 0.95
+on VGG16. Memory at most: 1,121 MB with 4 samples of SmoothGrad and 1,137 with 24, 1,128 MB with 16 patches of occlusion
+and 1,152 with 64.
 """
 
 import dataclasses
