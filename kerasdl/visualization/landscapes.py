@@ -52,7 +52,8 @@ def loss_landscape(
 
     Args:
         model: Any Keras model with one input; it is left as it is, for its weights are not touched.
-        data: Inputs and labels: two arrays, or a `tf.data.Dataset` of batches. All of it is used for each point.
+        data: Inputs and labels: two arrays, or batches of both, as a `tf.data.Dataset` or a list of tuples. All of it
+            is used for each point.
         directions: 1 or 2 random ones; or one or two given ones, taken as they are: each an array for each of
             `model.trainable_variables`.
         points: Points along each direction, an odd number, so that the network itself is one of them.
@@ -114,7 +115,11 @@ def labelled_arrays(model: keras.Model, data: Any) -> tuple[np.ndarray, np.ndarr
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a keras.Model. Received: {type(model).__name__}.")
     problem = "`data` must be inputs and labels, as two arrays or in batches of two. Received: {}."
-    if isinstance(data, tuple | list):
+    if isinstance(data, tf.data.Dataset) and data.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("`data` must come to an end: call data.take(batches). Received: an endless data set.")
+    # A list of tuples holds batches, any other list or tuple the two arrays.
+    is_pair = isinstance(data, tuple) or (isinstance(data, list) and not all(isinstance(each, tuple) for each in data))
+    if is_pair:
         pairs: list = [data]
     elif isinstance(data, Iterable):
         pairs = [tuple(batch) for batch in (data.as_numpy_iterator() if isinstance(data, tf.data.Dataset) else data)]

@@ -53,7 +53,7 @@ def lesion_study(
 
     Args:
         model: Any Keras model that classifies; it is left as it is.
-        data: Images and their classes: two arrays, or a `tf.data.Dataset` of batches.
+        data: Images and their classes: two arrays, or batches of both, as a `tf.data.Dataset` or a list of tuples.
         how: "drop" or "permute".
         number: How many blocks are dropped at once; or how many times two blocks of one shape, drawn at random, change
             places.

@@ -142,6 +142,15 @@ def test_weights_stay_when_the_loss_fails_and_nothing_is_traced_twice(trained):
     assert len(traces) == count
 
 
+@pytest.mark.parametrize("kind", [list, iter])
+def test_data_may_be_batches_or_two_arrays(trained, kind):
+    batches = [(IMAGES[:40], LABELS[:40]), (IMAGES[40:], LABELS[40:])]
+    for data in (kind(batches), [IMAGES, LABELS], (IMAGES.tolist(), LABELS.tolist())):
+        inputs, labels = landscapes.labelled_arrays(trained, data)
+        np.testing.assert_array_equal(labels, LABELS)
+        np.testing.assert_array_equal(inputs, IMAGES)
+
+
 def test_what_tells_compiled_losses_apart():
     class Scaled(keras.losses.Loss):
         def __init__(self, scale):
@@ -192,6 +201,11 @@ def test_embeddings_have_one_filter_per_word():
         ({}, r"Model 'line' is not compiled, so it has no loss\. Call model\.compile\(loss=\.\.\.\) or give `loss=`\."),
         ({"data": 3}, r"`data` must be inputs and labels, as two arrays or in batches of two\. Received: int\."),
         ({"data": (np.ones(3),)}, r"`data` must be inputs and labels, .*Received: 1 parts\."),
+        ({"data": []}, r"`data` must be inputs and labels, .*Received: nothing\."),
+        (
+            {"data": tf.data.Dataset.from_tensors((np.ones((3, 4)), np.ones(3))).repeat()},
+            r"`data` must come to an end: call data\.take\(batches\)\. Received: an endless data set\.",
+        ),
         ({"data": (np.ones((3, 4)), np.ones(2))}, r"one label per input\. Received: 3 inputs, 2 labels\."),
         ({"data": (np.full((3, 4), np.nan), np.ones(3))}, r"in `data` must be finite\. Received: nan or infinity\."),
     ],
