@@ -9,7 +9,16 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.visualization.layer_outputs import layer_values
-from kerasdl.visualization.probing import all_layers, compiled, feature_layer, find_layer, in_batches
+from kerasdl.visualization.pixels import check_seed
+from kerasdl.visualization.probing import (
+    all_layers,
+    compiled,
+    execution,
+    feature_layer,
+    find_layer,
+    forward,
+    in_batches,
+)
 from kerasdl.visualization.regularizers import Jitter
 from kerasdl.visualization.targets import check_gradient, check_images
 
@@ -67,6 +76,7 @@ def deep_dream(
     for name, value in (("octaves", octaves), ("steps", steps)):
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"`{name}` must be a whole number of at least 1. Received: {name}={value!r}.")
+    check_seed(seed)
     if not octave_scale > 1:
         raise ValueError(f"`octave_scale` must be a number above 1. Received: {octave_scale!r}.")
     names = [layers] if isinstance(layers, str) else list(layers)
@@ -82,7 +92,7 @@ def deep_dream(
             f"`images` must lie within `bounds`, {low} to {high}. Received: {images.min()} to {images.max()}."
         )
     sizes = octave_sizes(images.shape[1:3], octaves, octave_scale)
-    paths = tuple(feature_layer(model, (*sizes[0], images.shape[3]), name) for name in names)
+    paths = _map_layers(model, (*sizes[0], images.shape[3]), names)
     run = compiled(model, _climb, layers=paths, jitter=Jitter(jitter))
     numbers = np.float32(learning_rate), np.float32(low), np.float32(high), np.int32(steps)
 
@@ -92,7 +102,7 @@ def deep_dream(
             base = tf.image.resize(batch, size, antialias=True)
             start = tf.clip_by_value(base + tf.image.resize(detail, size), low, high)
             # Every octave draws shifts of its own.
-            detail = run(start, *numbers, np.int32(seed * octaves + octave)) - base
+            detail = run(start, *numbers, np.int32((seed * octaves + octave) % 2**31)) - base
         return base + detail
 
     return in_batches(dream, batch_size, images)
@@ -104,6 +114,20 @@ def octave_sizes(size: tuple[int, ...], octaves: int, scale: float) -> list[tupl
         (max(1, round(size[0] / scale**smaller)), max(1, round(size[1] / scale**smaller)))
         for smaller in reversed(range(octaves))
     ]
+
+
+def _map_layers(model: keras.Model, shape: tuple[int, ...], names: Sequence[str]) -> tuple[str, ...]:
+    """The paths of layers that give maps, if the model takes images of the smallest octave's shape."""
+    try:
+        execution(model, shape)
+        # A convolution without a place to stand on fails for sure in a graph alone.
+        compiled(model, forward)(tf.zeros((1, *shape)))
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise ValueError(
+            f"Model {model.name!r} does not run on the smallest octave, {shape[0]}x{shape[1]} pixels. Most likely that "
+            "is too small: take fewer `octaves`, a smaller `octave_scale` or larger images."
+        ) from error
+    return tuple(feature_layer(model, shape, name) for name in names)
 
 
 def _climb(

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.visualization.layer_outputs import layer_path, layer_values
+from kerasdl.visualization.pixels import check_seed
 from kerasdl.visualization.probing import compiled, execution, in_batches
 from kerasdl.visualization.regularizers import Regularizer
 from kerasdl.visualization.targets import (
@@ -98,6 +99,7 @@ def maximize(
     """
     if not isinstance(steps, int) or steps < 1:
         raise ValueError(f"`steps` must be a whole number of at least 1. Received: {steps!r}.")
+    check_seed(seed)
     for regularizer in regularizers:
         if not isinstance(regularizer, Regularizer):
             raise TypeError(f"`regularizers` must hold objects such as Decay(0.01). Received: {regularizer!r}.")

@@ -124,13 +124,18 @@ def check_numbers(*, steps: int, learning_rate: float, seed: int, **weights: flo
     """Refuses what no descent can be made with."""
     if not isinstance(steps, int) or steps < 1:
         raise ValueError(f"`steps` must be a whole number of at least 1. Received: {steps!r}.")
-    if not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"`seed` must be a whole number of at least 0. Received: {seed!r}.")
+    check_seed(seed)
     if not (isinstance(learning_rate, int | float) and 0 < learning_rate < np.inf):
         raise ValueError(f"`learning_rate` must be a number above 0. Received: {learning_rate!r}.")
     for name, weight in weights.items():
         if not (isinstance(weight, int | float) and 0 <= weight < np.inf):
             raise ValueError(f"`{name}` must be a number of at least 0. Received: {weight!r}.")
+
+
+def check_seed(seed: Any) -> None:
+    """Refuses what is no seed for NumPy and for the 32 bits of TensorFlow's stateless chance."""
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
+        raise ValueError(f"`seed` must be a whole number from 0 to 2**31 - 1. Received: {seed!r}.")
 
 
 def noise(shape: tuple[int, ...], bounds: Bounds, seed: int) -> np.ndarray:

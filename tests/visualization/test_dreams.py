@@ -132,12 +132,28 @@ def test_compiles_once_per_octave_and_follows_the_seed():
         ("mix", {"bounds": (0, 0.5)}, r"`images` must lie within `bounds`, 0 to 0\.5\. Received: "),
         ("mxi", {}, r"`layer` must name a layer of model .*Received: 'mxi'\. The closest are: mix\."),
         ("global_average_pooling2d", {}, r"`layer` must give maps, \(height, width, channels\)\. Received: "),
+        ("mix", {"seed": 2**31}, r"`seed` must be a whole number from 0 to 2\*\*31 - 1\. Received: 2147483648\."),
         ([], {}, r"`layers` must name at least one layer\."),
     ],
 )
 def test_refuses(layers, arguments, message):
     with pytest.raises(ValueError, match=message):
         deep_dream(mixing()[0], np.linspace(0, 1, 8 * 8 * 3).reshape(1, 8, 8, 3), layers, **arguments)
+
+
+@pytest.mark.parametrize(("side", "smallest"), [(8, 4), (10, 5)])
+def test_says_so_where_an_octave_is_too_small(side, smallest):
+    # Two convolutions of five pixels take eight off a side, and the first leaves nothing of four.
+    layers = [keras.layers.Conv2D(1, 5, name=name) for name in ("first", "second")]
+    model = keras.Sequential([keras.Input((None, None, 1)), *layers], name="small")
+    message = rf"^Model 'small' does not run on the smallest octave, {smallest}x{smallest} pixels\. .* take fewer `octa"
+    with pytest.raises(ValueError, match=message):
+        deep_dream(model, np.zeros((1, side, side, 1)), "second", octaves=2, octave_scale=2.0)
+
+
+def test_the_largest_seed_is_one():
+    image = RANDOM.uniform(size=(1, 8, 8, 3))
+    assert np.isfinite(deep_dream(mixing()[0], image, "mix", octaves=2, steps=1, seed=2**31 - 1)).all()
 
 
 def test_says_so_where_no_copy_can_be_made():

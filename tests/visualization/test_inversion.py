@@ -96,7 +96,7 @@ def test_other_numbers_trace_nothing_new_and_other_seeds_end_elsewhere(monkeypat
         ({"steps": 0}, r"`steps` must be a whole number of at least 1\. Received: 0\."),
         ({"learning_rate": 0}, r"`learning_rate` must be a number above 0\. Received: 0\."),
         ({"total_variation": -1}, r"`total_variation` must be a number of at least 0\. Received: -1\."),
-        ({"seed": 0.5}, r"`seed` must be a whole number of at least 0\. Received: 0\.5\."),
+        ({"seed": 0.5}, r"`seed` must be a whole number from 0 to 2\*\*31 - 1\. Received: 0\.5\."),
         ({"bounds": (1, 0)}, r"`bounds` must be two finite numbers, the smaller first\. Received: \(1, 0\)\."),
         ({"bounds": 1}, r"`bounds` must be two finite numbers, the smaller first\. Received: 1\."),
         (

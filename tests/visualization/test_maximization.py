@@ -191,6 +191,7 @@ def test_facets_are_the_means_of_clusters(embed):
         ({"target": 60, "layer": "flat"}, r"`target` must be channels of 'flat', 0 to 59\. Received: 60\."),
         ({"target": 0, "layer": "falt"}, r"must name a layer of model 'model'\. Received: 'falt'\. The closest .*flat"),
         ({"target": 0, "steps": 0}, r"`steps` must be a whole number of at least 1\. Received: 0\."),
+        ({"target": 0, "seed": 2**31}, r"`seed` must be a whole number from 0 to 2\*\*31 - 1\. Received: 2147483648\."),
         ({"target": 0, "start": "ones"}, r"`start` must be \"zeros\", \"noise\" or an array\. Received: 'ones'\."),
         ({"target": 0, "start": np.full((4, 5, 3), 2.0)}, r"`start` must lie within the bounds, 0\.0 to 1\.0\."),
         ({"target": [0, 1, 2], "start": np.zeros((2, 4, 5, 3))}, r"Expected one start for each of 3 targets\..* 2 st"),
