@@ -1,5 +1,6 @@
 """How accurate a model is when its images are attacked."""
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasdl.adversarial.attacking import Adversarial, check_labels, check_number
+from kerasdl.adversarial.attacking import Adversarial, check_count, check_labels, check_number
 from kerasdl.adversarial.batches import batches_of
 from kerasdl.adversarial.margins import predict
 from kerasdl.visualization.probing import compiled, in_batches
@@ -28,10 +29,12 @@ def robust_accuracy(
 
     Args:
         model: Any Keras model of one input; it is left as it is.
-        data: `(images, labels)`, or a `tf.data.Dataset` of batches of them.
+        data: `(images, labels)`, or a `tf.data.Dataset` of batches of them. The random starts of `pgd` are others for
+            each image of an array, and begin anew with every batch of a data set.
         attack: Called as `attack(model, images, labels, epsilon=epsilon)`, such as `fgsm` or
             `functools.partial(pgd, steps=10)`. One without `epsilon`, such as `deep_fool`, is called once: then an
-            image counts as fooled from its distance on.
+            image counts as fooled from its distance on. One with a `batch_size` is given it, unless a partial has set
+            it, and gets arrays as a whole.
         epsilons: Sizes of the change; the accuracy without an attack stands under 0.
         batch_size: Images at once, where `data` are arrays.
 
@@ -48,17 +51,21 @@ def robust_accuracy(
     Reference:
         [Madry et al., 2017](https://arxiv.org/abs/1706.06083), section 5
     """
+    check_count("batch_size", batch_size)
     sizes = np.atleast_1d(np.asarray(epsilons, "float64"))
     for size in sizes:
         check_number("epsilons", float(size))
     parameters = inspect.signature(attack).parameters
+    if "batch_size" in parameters:
+        given = isinstance(attack, functools.partial) and "batch_size" in attack.keywords
+        attack = attack if given else functools.partial(attack, batch_size=int(batch_size))
     takes_epsilon = "epsilon" in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
     right, total = np.zeros(len(sizes)), 0
 
     def said_by_model(images: Any) -> np.ndarray:
         return in_batches(compiled(model, predict), int(batch_size), np.asarray(images, "float32"))
 
-    for images, labels in batches_of(data, batch_size):
+    for images, labels in batches_of(data, None if "batch_size" in parameters else int(batch_size)):
         if labels is None:
             raise ValueError(
                 "`data` must be images and labels, as a tuple or a data set of tuples. Received: no labels."

@@ -7,12 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 
-def batches_of(data: Any, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+def batches_of(data: Any, batch_size: int | None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Batches of images and labels, None where there are no labels.
 
     Args:
         data: An array of images, a tuple of images and labels, or a `tf.data.Dataset` of batches of either.
-        batch_size: Images at once, where `data` are arrays.
+        batch_size: Images at once, where `data` are arrays; None for all.
     """
     if isinstance(data, tf.data.Dataset):
         for batch in data:
@@ -23,5 +23,6 @@ def batches_of(data: Any, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndar
     images, labels = np.asarray(images), None if labels is None else np.asarray(labels)
     if labels is not None and len(labels) != len(images):
         raise ValueError(f"`data` must have as many labels as images. Received: {len(images)} and {len(labels)}.")
-    for at in range(0, len(images), batch_size):
-        yield images[at : at + batch_size], None if labels is None else labels[at : at + batch_size]
+    size = batch_size or max(1, len(images))
+    for at in range(0, len(images), size):
+        yield images[at : at + size], None if labels is None else labels[at : at + size]

@@ -75,6 +75,7 @@ def universal_perturbation(
     check_number("epsilon", epsilon)
     check_norm(norm)
     check_count("passes", passes)
+    check_count("batch_size", batch_size)
     check_number("step_size", 0.0 if step_size is None else step_size)
     pace = epsilon / 10 if step_size is None else step_size
     if not 0 < fooling_rate <= 1:

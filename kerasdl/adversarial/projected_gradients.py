@@ -164,7 +164,7 @@ def _pgd(
 def _noise(
     images: tf.Tensor, places: tf.Tensor, seed: tf.Tensor, number: tf.Tensor, epsilon: tf.Tensor, ball: str
 ) -> tf.Tensor:
-    """Evenly spread over the ball; each image has noise of its own, whatever batch it comes in."""
+    """Evenly spread over the ball; each image of a call has noise of its own, whatever batch it comes in."""
     shape = tf.shape(images)[1:]
 
     def draw(place: tf.Tensor) -> tf.Tensor:

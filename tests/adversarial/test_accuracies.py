@@ -64,6 +64,24 @@ def test_an_image_of_the_target_class_is_right_and_cannot_be_led_there(known):
     np.testing.assert_allclose(robust_accuracy(model, (IMAGES, labels), attack, [0.0, 10.0]), [0.9, expected])
 
 
+def test_the_attack_gets_the_size_of_the_batches_and_makes_them_itself(known):
+    model, _, _, labels, _ = known
+    calls, made = [], []
+
+    def attack(model, images, labels, epsilon, batch_size=32):
+        calls.append((len(images), batch_size))
+        made.append(pgd(model, images, labels, epsilon=epsilon, steps=1, step_size=0.0, batch_size=batch_size))
+        return made[-1]
+
+    # Fifty times the same image: only the random starts can make them differ, and those of two batches do as well.
+    images, classes = np.repeat(IMAGES[10:11], 50, axis=0), np.repeat(labels[10:11], 50)
+    robust_accuracy(model, (images, classes), attack, [0.5], batch_size=5)
+    assert calls == [(50, 5)]
+    assert len(np.unique(made[0].images, axis=0)) == 50
+    robust_accuracy(model, (images, classes), functools.partial(attack, batch_size=7), [0.5])
+    assert calls[1:] == [(50, 7)]
+
+
 def test_a_plain_function_is_an_attack_too(known):
     model, weights, _, labels, _ = known
 
@@ -95,3 +113,10 @@ def test_a_plain_function_is_an_attack_too(known):
 def test_refuses(data, attack, epsilons, message):
     with pytest.raises(ValueError, match=message):
         robust_accuracy(shared_network(), data, attack, epsilons)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5, None])
+def test_refuses_batches_of_no_size(batch_size):
+    message = r"`batch_size` must be a whole number of at least 1\. Received: "
+    with pytest.raises(ValueError, match=message):
+        robust_accuracy(shared_network(), (IMAGES[:2], [0, 1]), fgsm, [0.1], batch_size=batch_size)

@@ -61,6 +61,7 @@ def test_data_sets_and_arrays_give_the_same_within_the_ball():
         ({"norm": "l1"}, r"`norm` must be \"linf\" or \"l2\"\. Received: 'l1'\."),
         ({"fooling_rate": 0}, r"`fooling_rate` must be a share above 0, at most 1\. Received: 0\."),
         ({"passes": 0}, r"`passes` must be a whole number of at least 1\. Received: 0\."),
+        ({"batch_size": 0}, r"`batch_size` must be a whole number of at least 1\. Received: 0\."),
         ({"bounds": (0, 0.5)}, r"`images` must lie in `bounds`, 0 to 0\.5\. Received: values from"),
         ({"data": np.zeros((0, 4, 4, 3))}, r"`data` must hold at least one image\. Received: none\."),
     ],
