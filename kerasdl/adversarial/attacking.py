@@ -187,6 +187,14 @@ def check_bounds(bounds: tuple[float, float]) -> tuple[float, float]:
     return low, high
 
 
+def check_finite_bounds(bounds: tuple[float, float]) -> tuple[float, float]:
+    """The bounds, for what needs a range between them."""
+    low, high = check_bounds(bounds)
+    if not np.isfinite([low, high]).all():
+        raise ValueError(f"`bounds` must be finite: changes are measured by their range. Received: {bounds!r}.")
+    return low, high
+
+
 def check_inside(images: np.ndarray, low: float, high: float) -> None:
     """Refuses images with values outside the bounds."""
     if images.min() < low or images.max() > high:

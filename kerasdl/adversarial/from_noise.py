@@ -6,7 +6,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.adversarial.attacking import Adversarial, check_bounds, check_count, check_inside, check_number, check_seed
+from kerasdl.adversarial.attacking import (
+    Adversarial,
+    check_count,
+    check_finite_bounds,
+    check_inside,
+    check_number,
+    check_seed,
+)
 from kerasdl.adversarial.margins import lead_of_others, length, per_image, scores_of, value_and_gradient
 from kerasdl.visualization.probing import compiled, in_batches
 from kerasdl.visualization.targets import check_images, check_target
@@ -53,7 +60,7 @@ def fooling_image(
     Reference:
         [Nguyen et al., 2014](https://arxiv.org/abs/1412.1897), section 3.3
     """
-    low, high = check_bounds(bounds)
+    low, high = check_finite_bounds(bounds)
     check_count("steps", steps)
     check_number("step_size", step_size)
     if not 0 < confidence < 1:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.adversarial.attacking import check_count, check_number, run_attack
+from kerasdl.adversarial.attacking import check_count, check_finite_bounds, check_number, run_attack
 from kerasdl.adversarial.margins import best_of_others, is_fooled, length, narrow, per_image, value_and_gradient
 
 
@@ -57,8 +57,7 @@ def carlini_wagner(
     check_count("searches", searches)
     rate = -1.0 if learning_rate is None else learning_rate
     check_number("learning_rate", 0.0 if learning_rate is None else learning_rate)
-    if not np.isfinite(bounds).all():
-        raise ValueError(f"`bounds` must be finite: the images are stretched over them. Received: {bounds!r}.")
+    check_finite_bounds(bounds)
     return run_attack(
         _carlini_wagner,
         model,

@@ -53,6 +53,11 @@ def test_on_a_linear_model_the_steps_are_counted():
             r"`images` must lie in `bounds`, 0 to 1\. Received: values from 2 to 2",
         ),
         (
+            0,
+            {"start": np.zeros((4, 4, 3)), "bounds": (-np.inf, np.inf)},
+            r"`bounds` must be finite: changes are measured by their range\. Received: \(-inf, inf\)\.",
+        ),
+        (
             [0, 1, 2],
             {"start": np.zeros((2, 4, 4, 3))},
             r"`start` must be one image, \(height, width, channels\), or one per target \(3\)\. Received: shape \(2,",
