@@ -75,6 +75,11 @@ def run_attack(
         options: What is built into the graph.
     """
     low, high = check_bounds(bounds)
+    if callable(target):
+        raise ValueError(
+            "`target` of an attack must be None, a class number, or one per image. "
+            f"Received: {target!r}, and a callable names no class."
+        )
     values = tuple(_tensor(number) for number in numbers)
     targeted = target is not None
     if isinstance(images, tf.Tensor):

@@ -189,6 +189,7 @@ def test_training_refuses_images_outside_the_bounds():
         ({"labels": [0, 1, 2, 3, 4, 0]}, r"`labels` must be classes from 0 to 3 of model '.*'\. Received: 4\."),
         ({"labels": [0.5] * 6}, r"`labels` must be None, one class number .*Received: shape \(6,\), float64\."),
         ({"labels": np.eye(6)}, r"`labels` must be classes from 0 to 3 of model '.*'\. Received: .*\."),
+        ({"target": np.argmax}, r"`target` of an attack must be None, a class number, or one.*and a callable names no"),
         ({"target": 4}, r"`target` must be a class from 0 to 3 of model '.*'\. Received: 4\."),
     ],
 )
