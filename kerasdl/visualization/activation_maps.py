@@ -22,6 +22,10 @@ _NO_CAM = (
     "Expected a network that ends in global average pooling and one dense layer, or in a 1x1 convolution and global "
     "average pooling. Received: model {!r}, which {}; take `grad_cam`, which works on any."
 )
+_TOO_SMALL = (
+    "Expected images so large that the maps before global average pooling have more than one place. Received: images "
+    "of {} x {} pixels, for which layer {!r} of model {!r} has one; take larger images."
+)
 
 
 def class_activation_map(model: keras.Model, images: Any, target: Target = None, *, batch_size: int = 32) -> np.ndarray:
@@ -56,7 +60,7 @@ def class_activation_map(model: keras.Model, images: Any, target: Target = None,
     maps, expected, scores = in_batches(run, batch_size, images, classes)
     # Wide enough for half precision; in another kind of network the two have nothing to do with each other.
     if np.abs(expected - scores).max() > 0.05 * np.abs(scores).max() + 1e-6:
-        raise ValueError(_NO_CAM.format(model.name, "does something else between its last maps and its scores"))
+        raise _refusal(model, images, "does something else between its last maps and its scores")
     warn_if_empty(maps, "the last maps are empty, or weigh nothing in the score.")
     return maps
 
@@ -172,14 +176,28 @@ def _last_maps(model: keras.Model, images: np.ndarray) -> tuple[str, str | None]
     layers = dict(all_layers(model))
     spatial = [path for path, shape in shapes.items() if len(shape) == 3 and shape[0] * shape[1] > 1]
     if not spatial:
-        raise ValueError(_NO_CAM.format(model.name, "has no maps"))
+        raise _refusal(model, images, "has no maps")
     order = list(shapes)
     after = [path for path in order[order.index(spatial[-1]) + 1 :] if isinstance(layers[path], keras.layers.Dense)]
     if not after:
         return spatial[-1], None
     if len(after) > 1 or layers[after[0]].kernel.shape[0] != shapes[spatial[-1]][2]:
-        raise ValueError(_NO_CAM.format(model.name, f"has the dense layers {', '.join(after)} behind its last maps"))
+        raise _refusal(model, images, f"has the dense layers {', '.join(after)} behind its last maps")
     return spatial[-1], after[0]
+
+
+def _refusal(model: keras.Model, images: Any, reason: str) -> ValueError:
+    """Why there is no such map; or that these images are too small, where what is pooled has one place only."""
+    layers = dict(all_layers(model))
+    single, pooled = "", ""
+    for path, shape in execution(model, tuple(images.shape[1:])).items():
+        if isinstance(layers[path], keras.layers.GlobalAveragePooling2D):
+            pooled = single
+        elif len(shape) == 3 and not isinstance(layers[path], keras.Model):
+            single = path if shape[0] * shape[1] == 1 else ""
+    if pooled:
+        return ValueError(_TOO_SMALL.format(*images.shape[1:3], pooled, model.name))
+    return ValueError(_NO_CAM.format(model.name, reason))
 
 
 def _class_activation_map(
@@ -211,7 +229,7 @@ def _class_activation_map(
         expected = expected @ kernel + (0.0 if head.bias is None else tf.cast(head.bias, "float32"))
         weights = tf.matmul(weights, kernel, transpose_b=True)
     if expected.shape[-1] != scores.shape[-1]:
-        raise ValueError(_NO_CAM.format(model.name, "has neither behind its last maps"))
+        raise _refusal(model, images, "has neither behind its last maps")
     maps = tf.einsum("nhwc,nc->nhw", seen[-1], weights)
     return _enlarged(maps, images), expected, scores
 

@@ -137,6 +137,29 @@ def test_class_activation_map_refuses_more_maps_than_classes():
         class_activation_map(model, IMAGES)
 
 
+@pytest.mark.parametrize("filters", [6, 7])
+def test_class_activation_map_says_that_images_are_too_small(filters):
+    layers = [
+        keras.layers.Conv2D(filters, 3, activation="relu"),
+        keras.layers.MaxPooling2D(14, name="deepest"),
+        keras.layers.Conv2D(6, 1, name="mixed"),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(5, name="head"),
+    ]
+    inputs = keras.Input((None, None, 3))
+    # The pooling inside a block, as of squeeze and excitation, is not the one that counts.
+    squeezed = keras.layers.GlobalAveragePooling2D(keepdims=True)(inputs)
+    x = keras.layers.Multiply()([inputs, squeezed])
+    for layer in layers:
+        x = layer(x)
+    model = keras.Model(inputs, x, name="small")
+    with pytest.raises(
+        ValueError, match=r"^Expected images so large that the maps .* Received: images of 16 x 16 "
+    ) as e:
+        class_activation_map(model, IMAGES)
+    assert str(e.value).endswith("for which layer 'mixed' of model 'small' has one; take larger images.")
+
+
 def test_grad_cam_plus_plus_equals_the_formula_on_a_model_cut_in_two():
     model = network(keras.layers.Flatten())
     maps = keras.Model(model.input, model.get_layer("maps").output)(IMAGES).numpy()
