@@ -55,6 +55,7 @@ def run_attack(
     batch_size: int,
     norm: str,
     numbers: tuple = (),
+    counts: tuple = (),
     **options: Any,
 ) -> Any:
     """Checks the arguments, runs the attack over batches and reports; of a tensor it only attacks all images.
@@ -62,8 +63,8 @@ def run_attack(
     The type decides and not whether a function is being compiled: a training step learns the same in both cases.
 
     Args:
-        body: `body(model, images, classes, places, low, high, *numbers, targeted, **options)` returns images. `classes`
-            are the labels, or the targets of a targeted attack; `places` are the images' places among all.
+        body: `body(model, images, classes, places, low, high, *numbers, *counts, targeted, **options)` returns images.
+            `classes` are the labels, or the targets of a targeted attack; `places` are the images' places among all.
         model: Any Keras model of images.
         images: Arrays; or a tensor, as in training.
         labels: Class numbers or one-hot rows; None for what the model says.
@@ -71,7 +72,8 @@ def run_attack(
         bounds: Smallest and largest value of an image.
         batch_size: Images at once.
         norm: In which to report the distance, "linf" or "l2".
-        numbers: What may differ from call to call without a new graph.
+        numbers: What may differ from call to call without a new graph, of any type; it becomes float32.
+        counts: The same for whole numbers, which become int32.
         options: What is built into the graph.
     """
     low, high = check_bounds(bounds)
@@ -80,7 +82,7 @@ def run_attack(
             "`target` of an attack must be None, a class number, or one per image. "
             f"Received: {target!r}, and a callable names no class."
         )
-    values = tuple(_tensor(number) for number in numbers)
+    values = (*(tf.cast(each, tf.float32) for each in numbers), *(tf.cast(each, tf.int32) for each in counts))
     targeted = target is not None
     if isinstance(images, tf.Tensor):
         images = _inside(tf.cast(images, "float32"), low, high)
@@ -228,12 +230,6 @@ def check_count(name: str, value: Any) -> None:
     """Refuses what is not a whole number of at least 1."""
     if not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"`{name}` must be a whole number of at least 1. Received: {value!r}.")
-
-
-def _tensor(number: Any) -> tf.Tensor:
-    """What counts comes as np.int32, or as a tensor; all else is a float."""
-    is_typed = isinstance(number, np.int32 | tf.Tensor | tf.Variable)
-    return tf.convert_to_tensor(number) if is_typed else tf.constant(number, tf.float32)
 
 
 def check_norm(norm: str) -> None:

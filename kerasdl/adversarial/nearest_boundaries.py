@@ -3,7 +3,6 @@
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from kerasdl.adversarial.attacking import check_count, check_number, run_attack
@@ -57,7 +56,8 @@ def deep_fool(
         bounds=bounds,
         batch_size=batch_size,
         norm="l2",
-        numbers=(overshoot, np.int32(steps), np.int32(candidates)),
+        numbers=(overshoot,),
+        counts=(steps, candidates),
     )
 
 

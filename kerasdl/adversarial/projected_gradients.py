@@ -3,7 +3,6 @@
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from kerasdl.adversarial.attacking import check_count, check_norm, check_number, run_attack, seed_tensor
@@ -70,7 +69,7 @@ def pgd(
     if restarts > 1 and not random_start:
         raise ValueError("`restarts` need `random_start=True`: from the image itself all would end at the same place.")
     if step_size is None:
-        step_size = 2.5 * epsilon / steps
+        step_size = tf.cast(epsilon, tf.float32) * (2.5 / steps)
     check_number("step_size", step_size)
     return run_attack(
         _pgd,
@@ -81,7 +80,8 @@ def pgd(
         bounds=bounds,
         batch_size=batch_size,
         norm=norm,
-        numbers=(epsilon, step_size, np.int32(steps), np.int32(restarts), seed_tensor(model, images, seed)),
+        numbers=(epsilon, step_size),
+        counts=(steps, restarts, seed_tensor(model, images, seed)),
         ball=norm,
         random_start=bool(random_start),
         is_repeated=restarts > 1,

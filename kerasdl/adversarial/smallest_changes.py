@@ -72,7 +72,7 @@ def minimal_perturbation(
         bounds=bounds,
         batch_size=batch_size,
         norm="l2",
-        numbers=(np.int32(steps), np.int32(searches)),
+        counts=(steps, searches),
     )
 
 

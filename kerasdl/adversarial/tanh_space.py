@@ -67,7 +67,8 @@ def carlini_wagner(
         bounds=bounds,
         batch_size=batch_size,
         norm="l2",
-        numbers=(kappa, np.int32(steps), np.int32(searches), rate),
+        numbers=(kappa, rate),
+        counts=(steps, searches),
     )
 
 
@@ -79,9 +80,9 @@ def _carlini_wagner(
     low: tf.Tensor,
     high: tf.Tensor,
     kappa: tf.Tensor,
+    rate: tf.Tensor,
     steps: tf.Tensor,
     searches: tf.Tensor,
-    rate: tf.Tensor,
     *,
     targeted: bool,
 ) -> tf.Tensor:

@@ -125,6 +125,15 @@ def test_restarts_keep_the_worst():
     assert pgd(model, IMAGES, labels, restarts=2**30, epsilon=0.4, steps=5).success.all()
 
 
+@pytest.mark.parametrize("kind", [np.int32, lambda value: tf.constant(value, "float64"), tf.Variable])
+def test_numbers_may_be_of_any_type(kind):
+    model = shared_network()
+    expected = pgd(model, 255 * IMAGES, epsilon=8.0, steps=np.int64(2), bounds=(0, 255))
+    attacked = pgd(model, 255 * IMAGES, epsilon=kind(8), steps=2, bounds=(0, 255))
+    np.testing.assert_array_equal(attacked.images, expected.images)
+    assert attacked.distance.max() == pytest.approx(8, abs=1e-4)
+
+
 def test_another_number_traces_nothing():
     model = network()
     pgd(model, IMAGES, epsilon=0.1, steps=2)
