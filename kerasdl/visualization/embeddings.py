@@ -48,6 +48,9 @@ def embed(features: Any, method: str = "tsne", *, seed: int = 0, perplexity: flo
     reduced = _principal_components(features, 50) if features.shape[1] > 50 else features
     # The result should not depend on the features' unit.
     reduced = reduced / max(reduced.std(), 1e-12)
+    if reduced.shape[1] == 1:
+        # Points on a line could not pass each other, so a trace of noise lets them out into the plane.
+        reduced = np.hstack([reduced, 1e-4 * np.random.default_rng(seed).normal(size=reduced.shape)])
     # For few points the sum over all pairs is also the faster way.
     gradient = "exact" if len(reduced) <= 100 else "barnes_hut"
     return TSNE(perplexity=perplexity, method=gradient, init="pca", random_state=seed).fit_transform(reduced)

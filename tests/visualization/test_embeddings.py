@@ -22,6 +22,14 @@ def test_one_number_each_lies_on_a_line():
     np.testing.assert_allclose(embed(np.array([[1.0], [2.0], [6.0]]), "pca"), [[-2, 0], [-1, 0], [3, 0]], atol=1e-6)
 
 
+def test_groups_of_single_numbers_stay_together():
+    groups = np.repeat(np.arange(3), 10)
+    points = embed((5.0 * groups + np.random.default_rng(0).normal(0, 0.5, size=30))[:, None], perplexity=5)
+    distances = np.linalg.norm(points[:, None] - points, axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    assert (groups[distances.argmin(axis=1)] == groups).all()
+
+
 def test_neighbours_stay_neighbours_and_chance_is_seeded():
     random = np.random.default_rng(0)
     groups = np.repeat(np.arange(3), 10)
