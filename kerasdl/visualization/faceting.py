@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasdl.visualization import embeddings
 from kerasdl.visualization.layer_outputs import activations
 from kerasdl.visualization.probing import feature_layer
 from kerasdl.visualization.targets import check_images
@@ -48,7 +49,6 @@ def facets(
         [Nguyen et al., 2016](https://arxiv.org/abs/1602.03616), section 2
     """
     from sklearn.cluster import KMeans
-    from sklearn.manifold import TSNE
 
     images = check_images(model, images)
     for name, value, most in (("k", k, len(images)), ("nearest", nearest, np.inf)):
@@ -59,7 +59,7 @@ def facets(
     features = activations(model, images, layer, batch_size=batch_size).reshape(len(images), -1)
     if embed:
         perplexity = min(30.0, (len(features) - 1) / 3)
-        features = TSNE(perplexity=perplexity, random_state=seed).fit_transform(features)
+        features = embeddings.embed(features, seed=seed, perplexity=perplexity)
     clusters = KMeans(k, n_init=10, random_state=seed).fit(features)
     distances = clusters.transform(features)
     means = []

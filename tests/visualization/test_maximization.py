@@ -183,6 +183,13 @@ def test_facets_are_the_means_of_clusters(embed):
         np.testing.assert_allclose(nearest[0], images[closest].mean(axis=0), rtol=1e-5)
 
 
+def test_facets_of_a_single_feature_lie_in_the_plane_too():
+    images = np.array([0.1, 0.9, 0.2, 0.8, 0.0, 1.0])[:, None, None, None] * np.ones((6, 2, 2, 1))
+    model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.GlobalAveragePooling2D(name="mean")])
+    means = facets(model, images, 2, layer="mean", embed=True)
+    np.testing.assert_allclose(sorted(means.mean(axis=(1, 2, 3))), [0.1, 0.9], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
