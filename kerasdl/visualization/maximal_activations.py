@@ -73,8 +73,15 @@ def maximally_activating_patches(
     scores = numbers = boxes = channels = np.zeros(0)
     kept: dict[int, np.ndarray] = {}
     seen = 0
+    first: tuple[int, ...] = ()
     for images in image_batches(model, data, batch_size):
         shape = images.shape[1:]
+        first = first or shape
+        if shape != first:
+            raise ValueError(
+                "`data` must give images of one size: where the places lie, and how large patches are, depends on it. "
+                f"Received: images of shape {first}, and then of shape {shape}."
+            )
         if not seen:
             path = layer_path(model, shape, layer)
             maps = execution(model, shape)[path]

@@ -63,6 +63,14 @@ def test_the_units_of_a_vector_see_the_whole_image():
     np.testing.assert_array_equal(found.images, np.argsort(-model(IMAGES).numpy().T, axis=1)[:, :2])
 
 
+def test_refuses_images_of_several_sizes():
+    model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 3, name="maps")])
+    sizes = tf.data.Dataset.from_tensors(IMAGES[:3]).concatenate(tf.data.Dataset.from_tensors(IMAGES[:3, :, :7]))
+    message = r"^`data` must give images of one size: .* of shape \(9, 11, 3\), and then of shape \(9, 7, 3\)\.$"
+    with pytest.raises(ValueError, match=message):
+        maximally_activating_patches(model, sizes, "maps", k=2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
