@@ -66,6 +66,9 @@ def main(
         with console.status("") as status:
             chosen = list(METHODS) if method == "all" else [_one_of("--method", method, list(METHODS))]
             _one_of("--model", model, list(PUBLISHED))
+            looks_at_layers = [key for key, each in METHODS.items() if "layer" in inspect.signature(each).parameters]
+            if layer is not None and method not in looks_at_layers:
+                raise ValueError(f"--layer is for {', '.join(looks_at_layers)}. Received: --method {method}.")
             status.update(f"Building {model}")
             if weights is None:
                 network = pretrained(model, preprocessing=preprocessing)
@@ -75,6 +78,7 @@ def main(
             probabilities = np.asarray(network(images, training=False))[0]
             names = imagenet_classes() if len(probabilities) == 1000 else [str(i) for i in range(len(probabilities))]
             wanted = int(probabilities.argmax()) if target is None else find_class(target, names)
+            options = {} if layer is None else {"layer": layer}
             maps: dict[str, np.ndarray] = {}
             notes: list[str] = []
             for name in chosen:
@@ -82,7 +86,7 @@ def main(
                 try:
                     with warnings.catch_warnings(record=True) as caught:
                         warnings.simplefilter("always", UserWarning)
-                        maps[name] = _explain(network, images, wanted, name, layer if method != "all" else None)
+                        maps[name] = METHODS[name](network, images, wanted, **options)[0]
                 except ValueError as error:
                     # Not every method suits every network; that is no reason to do without the others.
                     if method != "all":
@@ -159,16 +163,6 @@ def _one_of(option: str, value: str, choices: Sequence[str]) -> str:
         hint = f" The closest is {close[0]}." if close else ""
         raise ValueError(f"{option} must be one of {', '.join(choices)}. Received: {value!r}.{hint}")
     return value
-
-
-def _explain(model: keras.Model, images: np.ndarray, target: int, name: str, layer: str | None) -> np.ndarray:
-    function = METHODS[name]
-    looks_at_layers = [key for key, each in METHODS.items() if "layer" in inspect.signature(each).parameters]
-    if layer is None:
-        return function(model, images, target)[0]
-    if name not in looks_at_layers:
-        raise ValueError(f"--layer is for {', '.join(looks_at_layers)}. Received: --method {name}.")
-    return function(model, images, target, layer=layer)[0]
 
 
 def _draw(images: np.ndarray, maps: dict[str, np.ndarray], title: str, path: Path) -> None:

@@ -133,6 +133,7 @@ def test_classes_are_found_by_number_and_by_name():
             {"method": "saliency", "layer": "fire9"},
             r"^Error: --layer is for grad_cam, .* Received: --method saliency\.$",
         ),
+        ({"method": "all", "layer": "fire9"}, r"^Error: --layer is for grad_cam, .* Received: --method all\.$"),
         ({"layer": "fire99"}, r"^Error: `layer` must name a layer .* The closest are: fire"),
         ({"weights": "none.npz"}, r"^Error: `weights` must be a file that exists\. Received: 'none\.npz'\.$"),
         (
