@@ -32,7 +32,9 @@ def pgd(
     seed: int = 0,
     batch_size: int = 32,
 ) -> Any:
-    """Projected gradient descent: the strongest change that many gradient steps find within `epsilon` of the image.
+    """Projected gradient descent: many gradient steps, each brought back to within `epsilon` of the image.
+
+    What comes back is where the last step ended, which need not be the worst place on the way.
 
     Args:
         model: Any Keras model of one input; it is left as it is.
