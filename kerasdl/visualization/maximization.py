@@ -135,13 +135,7 @@ def maximize(
     )
     numbers = [np.float32(value) for value in (learning_rate, low, high, middle)] + [np.int32(steps), np.int32(seed)]
     found, scores = in_batches(lambda *batch: run(*batch, *numbers), batch_size, starts, classes)
-    still = int((found == starts).all(axis=tuple(range(1, starts.ndim))).sum())
-    if still:
-        warnings.warn(
-            f"{still} of {len(starts)} starts have not moved: the score does not change there. "
-            'A unit behind a rectifier may be off; start="noise" may wake it.',
-            stacklevel=2,
-        )
+    _warn_of_still_ones(found, starts, low, high)
     if generator is None:
         return Ascent(found, scores.T, None)
     make = compiled(generator, _generate) if isinstance(generator, keras.Model) else lambda z: _generate(generator, z)
@@ -217,9 +211,27 @@ def _score_of_channel(
     """The mean of one channel for each image, or what the callable makes of the whole layer."""
     (values,) = layer_values(model, images, layers=(layer,))
     if function is not None:
-        return function(values)
+        score = tf.convert_to_tensor(function(values))
+        if score.shape.rank != 1:
+            raise ValueError(
+                f"`target` as a callable gets what layer {layer!r} gives, {tuple(values.shape)}, and must return one "
+                f"number per image, shape (N,). It returned shape {score.shape}."
+            )
+        return score
     means = tf.reduce_mean(values, axis=range(1, values.shape.rank - 1))
     return tf.gather(means, channels, axis=1, batch_dims=1)
+
+
+def _warn_of_still_ones(found: np.ndarray, starts: np.ndarray, low: float, high: float) -> None:
+    """Says how many starts have not moved, and why."""
+    axes = tuple(range(1, starts.ndim))
+    still = (found == starts).all(axis=axes)
+    is_bound = ((starts == low) | (starts == high)).any(axis=axes)
+    flat = 'the score does not change there. A unit behind a rectifier may be off; start="noise" may wake it.'
+    beyond = "they lie on the bounds, and the score does not change there or grows only beyond. Start between them."
+    for which, reason in ((still & ~is_bound, flat), (still & is_bound, beyond)):
+        if which.any():
+            warnings.warn(f"{which.sum()} of {len(starts)} starts have not moved: {reason}", stacklevel=3)
 
 
 def _check_score(

@@ -163,8 +163,11 @@ def test_compiles_once_whatever_the_numbers_are():
 
 def test_what_does_not_move_is_told():
     model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.ReLU(name="relu"), keras.layers.Flatten()])
-    with pytest.warns(UserWarning, match="1 of 1 starts have not moved: the score does not change there"):
+    with pytest.warns(UserWarning, match=r"1 of 1 starts have not moved: the score does not change there\."):
         maximize(model, 0, start=-np.ones((2, 2, 1)), bounds=None, steps=2)
+    # The score of a full white image grows with its first pixel, which can get no larger; a grey one does move.
+    with pytest.warns(UserWarning, match="1 of 2 starts have not moved: they lie on the bounds, and the score does"):
+        maximize(model, 0, start=np.stack([np.ones((2, 2, 1)), np.full((2, 2, 1), 0.5)]), steps=2)
 
 
 @pytest.mark.parametrize("embed", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -212,6 +215,17 @@ def test_refuses(arguments, message):
     model = keras.Sequential([keras.Input((4, 5, 3)), *flat], name="model")
     with pytest.raises(ValueError, match=message):
         maximize(model, **arguments)
+
+
+def test_a_callable_on_a_layer_must_give_one_number_per_image():
+    model = quadratic(np.float32(0.5))
+    message = r"^`target` as a callable gets what layer 'parabola' gives, .* It returned shape \(None, 3, 2\)\.$"
+    with pytest.raises(ValueError, match=message):
+        maximize(model, first_row, layer="parabola", steps=1)
+
+
+def first_row(values):
+    return values[:, 0]
 
 
 def test_refuses_what_is_no_regulariser_and_too_many_clusters():
