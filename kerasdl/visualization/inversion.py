@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.visualization import pixels
-from kerasdl.visualization.probing import all_layers, compiled, execution, feature_layer, find_layer, in_batches
+from kerasdl.visualization.layer_outputs import layer_path, layer_values
+from kerasdl.visualization.probing import compiled, feature_layer, in_batches
 
 
 def invert_features(
@@ -55,7 +56,8 @@ def invert_features(
     """
     pixels.check_numbers(steps=steps, learning_rate=learning_rate, seed=seed, total_variation=total_variation)
     images = pixels.check_pixels(model, images, bounds)
-    layer = _one_layer(model, images.shape[1:], layer)
+    shape = images.shape[1:]
+    layer = feature_layer(model, shape) if layer is None else layer_path(model, shape, layer)
     run = compiled(model, _invert, layer=layer)
     numbers = [
         np.array(bounds, "float32"),
@@ -69,17 +71,6 @@ def invert_features(
     return pixels.result(made, losses, ("features", "total_variation"), return_losses)
 
 
-def _one_layer(model: keras.Model, image_shape: tuple[int, ...], name: str | None) -> str:
-    """The path of a layer that gives one tensor, maps or not; of the last that gives maps where `name` is None."""
-    if name is None:
-        return feature_layer(model, image_shape)
-    wanted, shapes = find_layer(model, name), execution(model, image_shape)
-    path = next((path for path, layer in all_layers(model) if layer is wanted and path in shapes), None)
-    if path is None:
-        raise ValueError(f"Layer {name!r} does not run, or does not give one tensor, for images of this shape.")
-    return path
-
-
 def _invert(
     model: keras.Model,
     images: tf.Tensor,
@@ -91,10 +82,10 @@ def _invert(
     *,
     layer: str,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    (wanted,) = pixels.features_of(model, images, [layer])
+    (wanted,) = layer_values(model, images, layers=(layer,))
 
     def parts(x: tf.Tensor) -> tf.Tensor:
-        (features,) = pixels.features_of(model, x, [layer])
+        (features,) = layer_values(model, x, layers=(layer,))
         return tf.stack([pixels.relative_distance(features, wanted), pixels.total_variation(x, bounds)], axis=1)
 
     return pixels.descend(model, parts, weights, start, bounds, rate, steps)

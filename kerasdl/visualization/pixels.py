@@ -69,21 +69,6 @@ def descend(
     return images, tf.transpose(losses.stack(), (1, 0, 2))
 
 
-def features_of(model: keras.Model, images: tf.Tensor, layers: Sequence[str]) -> list[tf.Tensor]:
-    """What some layers give for the images, in float32."""
-    seen: dict[str, tf.Tensor] = {}
-
-    def note(name: str) -> Callable[[tf.Tensor], tf.Tensor]:
-        def tap(y: tf.Tensor) -> tf.Tensor:
-            seen[name] = tf.cast(y, "float32")
-            return y
-
-        return tap
-
-    forward(model, images, taps={name: note(name) for name in layers})
-    return [seen[name] for name in layers]
-
-
 def relative_distance(values: tf.Tensor, wanted: tf.Tensor, axes: tuple[int, ...] | None = None) -> tf.Tensor:
     """The squared distance over the wanted's own square: summed over the axes, or over all but the first."""
     axes = axes or tuple(range(1, len(wanted.shape)))

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.visualization import pixels
+from kerasdl.visualization.layer_outputs import layer_values
 from kerasdl.visualization.probing import compiled, in_batches
 
 
@@ -130,11 +131,11 @@ def _transfer(
     content_layers: tuple[str, ...],
     style_layers: tuple[str, ...],
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    features = pixels.features_of(model, contents, content_layers)
-    grams = [pixels.gram(maps) for maps in pixels.features_of(model, styles, style_layers)]
+    features = layer_values(model, contents, layers=content_layers)
+    grams = [pixels.gram(maps) for maps in layer_values(model, styles, layers=style_layers)]
 
     def parts(x: tf.Tensor) -> tf.Tensor:
-        seen = pixels.features_of(model, x, tuple(dict.fromkeys(content_layers + style_layers)))
+        seen = layer_values(model, x, layers=tuple(dict.fromkeys(content_layers + style_layers)))
         maps = dict(zip(dict.fromkeys(content_layers + style_layers), seen, strict=True))
         content = [
             pixels.relative_distance(maps[name], wanted) for name, wanted in zip(content_layers, features, strict=True)

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.visualization import pixels
+from kerasdl.visualization.layer_outputs import layer_values
 from kerasdl.visualization.probing import compiled, in_batches
 from kerasdl.visualization.targets import check_images
 
@@ -104,7 +105,7 @@ def gram_matrices(
 
 
 def _grams(model: keras.Model, images: tf.Tensor, *, layers: tuple[str, ...]) -> list[tf.Tensor]:
-    return [pixels.gram(features) for features in pixels.features_of(model, images, layers)]
+    return [pixels.gram(features) for features in layer_values(model, images, layers=layers)]
 
 
 def _synthesize(
