@@ -17,6 +17,8 @@ CAFFE_MEAN = (123.68, 116.779, 103.939)
 TORCH_MEAN, TORCH_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # What differs between an ImageNet network and one for another task or another size of image.
 _HEADS = ("fc1", "fc2", "logits")
+# What `weights` may be besides a file.
+_NOT_FILES = ("published", "imagenet")
 
 
 def pretrained(
@@ -46,8 +48,8 @@ def pretrained(
         classes: None for those of the published weights, 1,000 or the 10 figures; with any other number the head is a
             fresh one, for fine-tuning.
         input_shape: Height, width and 3 channels; the paper's unless told otherwise.
-        preprocessing: How a file's weights were trained: "keras", as the application's, or "torch", on RGB images
-            less their mean and divided by their deviation.
+        preprocessing: Only for a file: how its weights were trained. "keras", as the application's, or "torch", on RGB
+            images less their mean and divided by their deviation.
 
     Example:
         >>> model = pretrained("squeezenet1_1")
@@ -62,6 +64,11 @@ def pretrained(
     classes = network.classes if classes is None else check_classes(classes)
     if preprocessing is not None:
         check_choice("preprocessing", preprocessing, ("keras", "torch"))
+        if weights in _NOT_FILES:
+            raise ValueError(
+                "`preprocessing` tells how the weights in a file were trained; of published ones it is known: leave it "
+                f"out, or give `weights`, the file. Received: preprocessing={preprocessing!r}, weights={weights!r}."
+            )
     options = {} if input_shape is None else {"input_shape": check_image_shape(input_shape)}
     if options and options["input_shape"][2] != 3:
         raise ValueError(
@@ -135,7 +142,7 @@ def _read(name: str, network: Published, weights: str | os.PathLike) -> dict[str
         raise ValueError(
             f'{name!r} learnt {network.data}: `weights` must be "published" or a file. Received: {weights!r}.'
         )
-    is_file = weights not in ("published", "imagenet")
+    is_file = weights not in _NOT_FILES
     if not is_file and network.shipped is not None:
         return _read_npz(network.shipped)
     path = Path(weights) if is_file else None

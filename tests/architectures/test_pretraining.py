@@ -197,6 +197,14 @@ def test_wrong_arguments_are_explained(tmp_path):
         "`input_shape` must have 3 channels: the weights were trained on RGB images.", "vgg16", input_shape=(64, 64, 1)
     )
     refuses("`preprocessing` must be one of 'keras', 'torch'.", "resnet50", preprocessing="caffe")
+    # Figures as the shapes network never saw them: it would name a quarter of them wrong, and nobody would know why.
+    refuses(
+        "`preprocessing` tells how the weights in a file were trained; of published ones it is known: leave it out, or "
+        "give `weights`, the file. Received: preprocessing='torch', weights='published'.",
+        "shapes_cnn",
+        preprocessing="torch",
+    )
+    refuses("`preprocessing` tells how", "resnet50", weights="imagenet", preprocessing="keras")
     refuses(
         "'shapes_cnn' learnt shapes/one: `weights` must be \"published\" or a file. Received: 'imagenet'.",
         "shapes_cnn",
