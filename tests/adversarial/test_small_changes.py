@@ -147,6 +147,46 @@ def test_in_training_the_model_sees_the_attacked_images(attack, run_eagerly):
     assert float(step(IMAGES, labels)["loss"]) == pytest.approx(np.log(2), abs=3e-3)
 
 
+def deep_fool_by_hand(image, weights, bias, weights_after, bias_after, overshoot):
+    """Algorithm 2 for one flat image and a network with one hidden layer of hyperbolic tangents, with its steps."""
+
+    def scores_and_slopes(x):
+        hidden = np.tanh(x @ weights + bias)
+        return hidden @ weights_after + bias_after, weights_after.T * (1 - hidden**2) @ weights.T
+
+    said = scores_and_slopes(image)[0].argmax()
+    x, change, steps = image, np.zeros_like(image), 0
+    while scores_and_slopes(x)[0].argmax() == said:
+        outputs, slopes = scores_and_slopes(x)
+        ways = []
+        for k in range(len(outputs)):
+            w, f = slopes[k] - slopes[said], outputs[k] - outputs[said]
+            if k != said:
+                ways.append((abs(f) / np.linalg.norm(w), abs(f) / np.linalg.norm(w) ** 2 * w))
+        change = change + min(ways, key=lambda way: way[0])[1]
+        x = np.clip(image + (1 + overshoot) * change, 0, 1)
+        steps += 1
+    return x, steps
+
+
+@pytest.mark.slow
+def test_the_steps_of_deep_fool_are_those_of_the_paper():
+    random = np.random.default_rng(3)
+    arrays = [random.normal(size=shape) for shape in ((48, 12), (12,), (12, 4), (4,))]
+    arrays[1] -= 0.5 * arrays[0].sum(axis=0)
+    hidden = keras.layers.Dense(12, activation="tanh")
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), hidden, keras.layers.Dense(4)])
+    model.set_weights(arrays)
+    found = [deep_fool_by_hand(image.ravel().astype("float64"), *arrays, 0.02) for image in IMAGES]
+    steps = [number for _, number in found]
+    assert max(steps) > 2
+    attacked = deep_fool(model, IMAGES, overshoot=0.02)
+    np.testing.assert_allclose(attacked.images.reshape(6, -1), [x for x, _ in found], atol=1e-4)
+    # One step less than the last image takes is not enough for it.
+    hurried = deep_fool(model, IMAGES, overshoot=0.02, steps=max(steps) - 1)
+    np.testing.assert_array_equal(hurried.success, np.array(steps) < max(steps))
+
+
 def test_without_any_slope_nothing_is_changed():
     # All rectifiers of the hidden layer are shut for every image.
     hidden = keras.layers.Dense(8, activation="relu")
