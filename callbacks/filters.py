@@ -21,7 +21,7 @@ class FilterSummary(keras.callbacks.Callback):
 
     Args:
         log_dir: Folder of the logs; the one given to `keras.callbacks.TensorBoard` will do.
-        layer: Name of the convolution; None takes the first.
+        layer: Name of the convolution, or its path as "outer/inner", which then is the tag; None takes the first.
         every: Write after every so many epochs. The step is the epoch, counted from 0 as Keras' TensorBoard does.
 
     Example:
@@ -44,7 +44,8 @@ class FilterSummary(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Finds the layer, so that a wrong name is told before the first epoch and not after it."""
-        self._name = find_convolution(self.model, self.layer).name
+        found = find_convolution(self.model, self.layer)
+        self._name = self.layer or found.name
         self._writer = tf.summary.create_file_writer(str(self.log_dir))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -1,10 +1,11 @@
 """The weights themselves, as images: the first thing to look at in a trained network."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
+
+from kerasdl.visualization.probing import all_layers
 
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Conv2DTranspose)
 
@@ -17,7 +18,8 @@ def filters(model: keras.Model, layer: str | None = None) -> np.ndarray:
 
     Args:
         model: Any Keras model; it is left as it is.
-        layer: Name of a two-dimensional convolution, also one inside a nested model. None takes the first.
+        layer: Name of a two-dimensional convolution, also one inside a nested model or another layer, by its name alone
+            or as "outer/inner". None takes the first.
 
     Returns:
         One image per filter; a depthwise convolution gives one of a single channel per kernel.
@@ -46,11 +48,11 @@ def filters(model: keras.Model, layer: str | None = None) -> np.ndarray:
 
 
 def find_convolution(model: keras.Model, layer: str | None = None) -> Any:
-    """The convolution called `layer`, or the first one where `layer` is None; looks into nested models too.
+    """The convolution called `layer`, or the first one where `layer` is None; looks into nested models and layers too.
 
     Args:
         model: Any Keras model.
-        layer: Name of a two-dimensional convolution, or None.
+        layer: Name of a two-dimensional convolution, or its path as "outer/inner", or None.
 
     Returns:
         The layer itself.
@@ -62,33 +64,24 @@ def find_convolution(model: keras.Model, layer: str | None = None) -> Any:
     """
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a keras.Model. Received: {type(model).__name__}.")
-    layers = list(_layers(model))
-    convolutions = [each for each in layers if _is_convolution(each)]
+    layers = list(all_layers(model))
+    convolutions = [(path, each) for path, each in layers if _is_convolution(each)]
     if not convolutions:
         raise ValueError(
-            "Expected a model with a two-dimensional convolution among its layers or those of a nested model (layers "
-            f"inside other layers are not looked into). Received: model {model.name!r} without one."
+            "Expected a model with a two-dimensional convolution among its layers or those inside them. "
+            f"Received: model {model.name!r} without one."
         )
     if layer is None:
-        return convolutions[0]
-    for convolution in convolutions:
-        if convolution.name == layer:
+        return convolutions[0][1]
+    for path, convolution in convolutions:
+        if layer in (convolution.name, path):
             return convolution
-    names = ", ".join(each.name for each in convolutions)
-    is_there = any(each.name == layer for each in layers)
+    names = ", ".join(each.name for _, each in convolutions)
+    is_there = any(layer in (each.name, path) for path, each in layers)
     raise ValueError(
         f"`layer` must name a two-dimensional convolution of model {model.name!r}. Received: layer={layer!r}, "
         f"which is {'not one' if is_there else 'not there'}. Choose among: {names}."
     )
-
-
-def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """All layers in order, those of a nested model in its place."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        else:
-            yield layer
 
 
 def _is_convolution(layer: keras.layers.Layer) -> bool:

@@ -80,6 +80,24 @@ def test_deeper_layers_have_a_row_per_filter_and_a_column_per_channel(tmp_path):
             np.testing.assert_allclose(kernel, expected, atol=1 / 255)
 
 
+def test_a_layer_may_be_given_by_its_path(tmp_path):
+    first, second = (
+        keras.Sequential([keras.layers.Conv2D(2, 3, name="conv")], name=name) for name in ("first", "second")
+    )
+    model = keras.Sequential([keras.Input((8, 8, 1)), first, second])
+    callback = FilterSummary(tmp_path, layer="second/conv")
+    callback.set_model(model)
+    callback.on_train_begin()
+    callback.on_epoch_end(0)
+    callback.on_train_end()
+    [(_, pixels)] = _pictures(tmp_path, "filters/second/conv")
+    kernels = filters(model, "second/conv")
+    # The kernels of two channels: a row per filter, a column per channel.
+    np.testing.assert_allclose(
+        pixels[4::8, 4::8][:3, :3] / 255, 0.5 + kernels[0, ..., 0] / (2 * np.abs(kernels).max()), atol=1 / 255
+    )
+
+
 def test_writes_after_every_so_many_epochs(tmp_path):
     _fit(_model(), FilterSummary(tmp_path, every=2), epochs=5)
     assert [step for step, _ in _pictures(tmp_path, "filters/c1")] == [1, 3]

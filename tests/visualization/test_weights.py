@@ -63,6 +63,21 @@ def test_finds_a_layer_in_a_nested_model_and_takes_the_first_without_a_name():
     assert filters(outer, "b").shape == (5, 3, 3, 2)
 
 
+def test_finds_layers_of_the_same_name_by_their_paths_and_those_inside_other_layers():
+    class Block(keras.layers.Layer):
+        def __init__(self, width, **kwargs):
+            super().__init__(**kwargs)
+            self.inner = keras.layers.Conv2D(width, 3, padding="same", name="conv")
+
+        def call(self, x):
+            return self.inner(x)
+
+    model = _model(Block(2, name="first"), keras.Sequential([Block(4, name="block")], name="second"))
+    assert filters(model, "first/conv").shape == (2, 3, 3, 3)
+    assert filters(model, "second/block/conv").shape == (4, 3, 3, 2)
+    assert find_convolution(model) is find_convolution(model, "conv") is model.layers[0].inner
+
+
 def test_half_precision_weights_come_as_float32_and_the_model_stays_as_it_is():
     model = _model(keras.layers.Conv2D(2, 3, dtype="bfloat16"))
     before = [weight.astype("float32") for weight in model.get_weights()]
@@ -86,8 +101,8 @@ def test_a_name_that_is_not_there_and_a_layer_that_is_no_convolution():
 
 def test_a_model_without_convolutions():
     text = (
-        "Expected a model with a two-dimensional convolution among its layers or those of a nested model (layers "
-        "inside other layers are not looked into). Received: model 'small' without one."
+        "Expected a model with a two-dimensional convolution among its layers or those inside them. "
+        "Received: model 'small' without one."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         filters(_model(keras.layers.Flatten()))
