@@ -73,6 +73,18 @@ def test_methods_are_columns_and_images_are_rows():
     np.testing.assert_allclose(pictures[4], drawn(plots.overlay_grid(images[1:], first[1:]))[0])
 
 
+def test_a_method_with_signs_has_one_set_of_colours():
+    images, positive = np.full((2, 1, 3, 1), 0.5), np.array([[0.0, 1.0, 4.0]])
+    figure = plots.compare_maps(images, {"signed": [positive, -positive], "heat": [positive, positive]})
+    pictures = drawn(figure)
+    # Where there is nothing the pale image, and then the redder, the more.
+    np.testing.assert_allclose(pictures[1][0, 0], 0.5 + 0.5 * 0.5, atol=1e-6)
+    both = drawn(plots.overlay_grid(images[:1], [[[0.0, -1.0, 4.0]]]))[0]
+    np.testing.assert_allclose(pictures[1][0, 2], both[0, 2], atol=1e-6)
+    assert figure.get_supxlabel() == "Red: for, blue: against; dark: little, yellow: much, each map on its own scale"
+    np.testing.assert_allclose(pictures[2], pictures[5], atol=1e-6)
+
+
 @pytest.mark.parametrize(("methods", "rows", "columns"), [(1, 1, 2), (6, 2, 4), (10, 2, 6)])
 def test_the_methods_of_one_image_fill_a_slide(methods, rows, columns):
     maps = {str(number): np.ones((1, 4, 4)) for number in range(methods)}

@@ -47,8 +47,9 @@ def overlay_grid(
     if len(images) == 1:
         images = np.repeat(images, len(maps), axis=0)
     _check(images, maps)
-    pictures = [_picture(image, each) for image, each in zip(images, maps, strict=True)]
-    return _explained(image_grid(pictures, titles, columns=columns, title=title), maps)
+    kinds = [_kind(each) for each in maps]
+    pictures = [_picture(*each) for each in zip(images, maps, kinds, strict=True)]
+    return _explained(image_grid(pictures, titles, columns=columns, title=title), kinds)
 
 
 def compare_maps(
@@ -60,7 +61,8 @@ def compare_maps(
 
     Args:
         images: `(N, height, width, 1 or 3)` in [0, 1].
-        maps: By the method's name, a map for each image, drawn as in `overlay_grid`.
+        maps: By the method's name, a map for each image, drawn as in `overlay_grid`; where one of them has negative
+            numbers, all of that method are red for and blue against.
         names: What stands above each image; "image" above the first one without it.
         title: A title above all.
     """
@@ -74,9 +76,13 @@ def compare_maps(
         names = ["image"] + [""] * (len(images) - 1)
     if len(names) != len(images):
         raise ValueError(f"Expected one name per image. Received: {len(names)} names for {len(images)} images.")
+    kinds = {name: _kind_of_all(values) for name, values in columns.items()}
     pictures, titles = [], []
     for row, image in enumerate(images):
-        pictures += [_coloured(image), *(_picture(image, values[row]) for values in columns.values())]
+        pictures += [
+            _coloured(image),
+            *(_picture(image, values[row], kinds[name][row]) for name, values in columns.items()),
+        ]
         titles += [names[row], *([""] * len(columns) if row else columns)]
     per_row = 1 + len(columns) if len(images) > 1 else _about_as_wide_as_a_slide(len(pictures))
     figure = image_grid(pictures, titles, columns=per_row, title=title)
@@ -84,7 +90,7 @@ def compare_maps(
         # The grid left room for titles in every row, and there are some above the first only.
         lines = max(axes.get_title().count("\n") + 1 for axes in figure.axes)
         figure.set_figheight(figure.get_figheight() - 0.28 * lines * (len(images) - 1))
-    return _explained(figure, [each for values in columns.values() for each in values])
+    return _explained(figure, [each for of_method in kinds.values() for each in of_method])
 
 
 def _about_as_wide_as_a_slide(count: int) -> int:
@@ -111,13 +117,19 @@ def _kind(values: np.ndarray) -> str:
     return "signed" if values.min() < 0 else "heat"
 
 
+def _kind_of_all(maps: list[np.ndarray]) -> list[str]:
+    """The kind of each map of a method: one colour must not mean two things in a column."""
+    kinds = [_kind(each) for each in maps]
+    return ["signed" if kind == "heat" and "signed" in kinds else kind for kind in kinds]
+
+
 def _coloured(image: np.ndarray) -> np.ndarray:
     return np.clip(np.broadcast_to(image, (*image.shape[:2], 3)), 0, 1)
 
 
-def _picture(image: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _picture(image: np.ndarray, values: np.ndarray, kind: str) -> np.ndarray:
     """The map as a picture, `(height, width, 3)`."""
-    image, kind = _coloured(image), _kind(values)
+    image = _coloured(image)
     # How light a colour looks to the eye, so that grey keeps what the image shows (ITU-R BT.709).
     grey = np.repeat((image @ [0.2126, 0.7152, 0.0722])[..., None], 3, axis=2)
     if kind == "mask":
@@ -134,9 +146,8 @@ def _picture(image: np.ndarray, values: np.ndarray) -> np.ndarray:
     return (1 - opacity) * (0.5 + 0.5 * grey) + opacity * colours
 
 
-def _explained(figure: Figure, maps: list[np.ndarray]) -> Figure:
-    kinds = dict.fromkeys(_kind(each) for each in maps)
-    text = "; ".join(_LEGENDS[kind] for kind in kinds)
+def _explained(figure: Figure, kinds: list[str]) -> Figure:
+    text = "; ".join(_LEGENDS[kind] for kind in dict.fromkeys(kinds))
     if set(kinds) != {"mask"}:
         text += ", each map on its own scale"
     figure.supxlabel(text[0].upper() + text[1:], fontsize=12)
