@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import pytest
 
 from kerasdl.tutorials import fooling
 
@@ -44,4 +43,6 @@ def test_noise_fools_a_linear_model_where_its_share_of_the_way_is_enough():
     assert reached.sum() >= 5
     ratio = lengths[reached] / exact[reached]
     assert ((ratio >= 1) & (ratio <= 2**0.25 + 1e-3)).all()
-    assert lengths[gain <= 0] == pytest.approx(64)
+    # Where it leads away from the boundary, no length is enough: that must not pass for the longest one.
+    assert np.isinf(lengths[gain <= 0]).all()
+    assert np.isinf(lengths[exact > 64]).all()
