@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from kerasdl.adversarial.margins import axes_of, is_fooled, length, per_image, predict, scores_of
 from kerasdl.visualization.probing import compiled, in_batches
-from kerasdl.visualization.targets import check_images, check_target, number_of_classes
+from kerasdl.visualization.targets import check_images, check_seed, check_target, number_of_classes
 
 UNKNOWN = -1  # Stands for the label of an image without one, and for the target of an attack without one.
 
@@ -238,16 +238,9 @@ def check_norm(norm: str) -> None:
         raise ValueError(f'`norm` must be "linf" or "l2". Received: {norm!r}.')
 
 
-def check_seed(seed: Any) -> int:
-    """Refuses what is not a whole number from 0 on, of 31 bits."""
-    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
-        raise ValueError(f"`seed` must be a whole number from 0 to 2147483647. Received: {seed!r}.")
-    return int(seed)
-
-
 def seed_tensor(model: keras.Model, images: Any, seed: Any) -> Any:
     """The seed as a number of 32 bits; for a tensor, as in training, one that changes with every step."""
-    number = tf.cast(seed, tf.int32) if isinstance(seed, tf.Tensor | tf.Variable) else np.int32(check_seed(seed))
+    number = tf.cast(seed, tf.int32) if isinstance(seed, tf.Tensor | tf.Variable) else check_seed(seed)
     optimizer = getattr(model, "optimizer", None)
     if isinstance(images, tf.Tensor) and optimizer is not None:
         number = number + 104_729 * tf.cast(tf.convert_to_tensor(optimizer.iterations), tf.int32)

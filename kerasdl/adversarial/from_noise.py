@@ -12,11 +12,10 @@ from kerasdl.adversarial.attacking import (
     check_finite_bounds,
     check_inside,
     check_number,
-    check_seed,
 )
 from kerasdl.adversarial.margins import lead_of_others, length, per_image, scores_of, value_and_gradient
 from kerasdl.visualization.probing import compiled, in_batches
-from kerasdl.visualization.targets import check_images, check_target
+from kerasdl.visualization.targets import check_images, check_seed, check_target
 
 
 def fooling_image(

@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.visualization.layer_outputs import layer_values
-from kerasdl.visualization.pixels import check_seed
 from kerasdl.visualization.probing import (
     all_layers,
     compiled,
@@ -20,7 +19,7 @@ from kerasdl.visualization.probing import (
     in_batches,
 )
 from kerasdl.visualization.regularizers import Jitter
-from kerasdl.visualization.targets import check_gradient, check_images
+from kerasdl.visualization.targets import check_gradient, check_images, check_seed
 
 Copy = tuple[tuple[str, ...], keras.Model, list[tuple[keras.layers.Layer, keras.layers.Layer]]]
 

@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.visualization.layer_outputs import layer_path, layer_values
-from kerasdl.visualization.pixels import check_seed
 from kerasdl.visualization.probing import compiled, execution, in_batches
 from kerasdl.visualization.regularizers import Regularizer
 from kerasdl.visualization.targets import (
@@ -19,6 +18,7 @@ from kerasdl.visualization.targets import (
     Unit,
     check_gradient,
     check_images,
+    check_seed,
     check_target,
     check_unit,
     score_of,

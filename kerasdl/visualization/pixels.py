@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.visualization.probing import all_layers, compiled, execution, feature_layer, forward
-from kerasdl.visualization.targets import check_gradient, check_images
+from kerasdl.visualization.targets import check_gradient, check_images, check_seed
 
 Layers = str | Sequence[str] | Mapping[str, float] | None
 Result = np.ndarray | tuple[np.ndarray, dict[str, np.ndarray]]
@@ -115,12 +115,6 @@ def check_numbers(*, steps: int, learning_rate: float, seed: int, **weights: flo
     for name, weight in weights.items():
         if not (isinstance(weight, int | float) and 0 <= weight < np.inf):
             raise ValueError(f"`{name}` must be a number of at least 0. Received: {weight!r}.")
-
-
-def check_seed(seed: Any) -> None:
-    """Refuses what is no seed for NumPy and for the 32 bits of TensorFlow's stateless chance."""
-    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
-        raise ValueError(f"`seed` must be a whole number from 0 to 2**31 - 1. Received: {seed!r}.")
 
 
 def noise(shape: tuple[int, ...], bounds: Bounds, seed: int) -> np.ndarray:

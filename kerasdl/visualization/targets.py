@@ -101,7 +101,7 @@ def check_unit(model: keras.Model, images: np.ndarray, unit: Unit) -> Unit:
 
 
 def check_seed(seed: int) -> np.int32:
-    """The seed as TensorFlow takes it."""
+    """The seed as NumPy and TensorFlow's stateless chance both take it."""
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
         raise ValueError(f"`seed` must be a whole number from 0 to 2**31 - 1. Received: {seed!r}.")
     return np.int32(seed)

@@ -45,7 +45,7 @@ def test_on_a_linear_model_the_steps_are_counted():
     ("target", "arguments", "message"),
     [
         (4, {}, r"`target` must be a class from 0 to 3 of model '.*'\. Received: 4\."),
-        (0, {"seed": -1}, r"`seed` must be a whole number from 0 to 2147483647\. Received: -1\."),
+        (0, {"seed": -1}, r"`seed` must be a whole number from 0 to 2\*\*31 - 1\. Received: -1\."),
         (0, {"confidence": 1.0}, r"`confidence` must lie between 0 and 1\. Received: 1\.0\."),
         (
             0,

@@ -191,8 +191,8 @@ def test_training_learns_from_the_attacked_images():
         ({"steps": 0}, r"`steps` must be a whole number of at least 1\. Received: 0\."),
         ({"restarts": 1.5}, r"`restarts` must be a whole number of at least 1\. Received: 1\.5\."),
         ({"restarts": 2, "random_start": False}, r"`restarts` need `random_start=True`: from the image itself all"),
-        ({"seed": None}, r"`seed` must be a whole number from 0 to 2147483647\. Received: None\."),
-        ({"seed": 2**31}, r"`seed` must be a whole number from 0 to 2147483647\. Received: 2147483648\."),
+        ({"seed": None}, r"`seed` must be a whole number from 0 to 2\*\*31 - 1\. Received: None\."),
+        ({"seed": 2**31}, r"`seed` must be a whole number from 0 to 2\*\*31 - 1\. Received: 2147483648\."),
         ({"step_size": -2}, r"`step_size` must be a number of at least 0\. Received: -2\."),
     ],
 )
