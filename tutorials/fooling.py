@@ -78,10 +78,7 @@ def mean_and_error(values: np.ndarray) -> tuple[float, float]:
 
 
 def noise_that_fools(model: keras.Model, images: np.ndarray, seed: int) -> np.ndarray:
-    """How long a random change must be until the network says something else; infinity where 64 is not enough.
-
-    Pixels may leave [0, 1].
-    """
+    """How long a random change must be, out of [0, 1] too, to change the answer; infinity where 64 is not enough."""
     noise = np.random.default_rng(seed).normal(size=images.shape)
     noise /= np.linalg.norm(noise.reshape(len(images), -1), axis=1)[:, None, None, None]
     said = model.predict_on_batch(images).argmax(axis=1)
@@ -197,16 +194,12 @@ def main(
         metrics[f"straight_within_{reach}"], metrics[f"straight_within_{reach}_error"] = mean_and_error(lines)
 
     # The network of photographs has more layers of rectifiers. It is fooled sooner, and bends sooner.
-    fine = np.linspace(0, 4, 5 if quick else 33) / 255
-    of_photo = along_the_sign(network, picture, before.argmax()[None], fine)[0]
-    metrics["photograph_answer_changes_at"] = 255 * fine[of_photo.argmax(axis=1) != before.argmax()].min(
-        initial=fine[-1]
-    )
+    fine, said = np.linspace(0, 4, 5 if quick else 33) / 255, before.argmax()
+    of_photo = along_the_sign(network, picture, said[None], fine)[0]
+    metrics["photograph_answer_changes_at"] = 255 * fine[of_photo.argmax(axis=1) != said].min(initial=fine[-1])
     for reach in (1, 4):
         near = 255 * fine <= reach + 0.01
-        metrics[f"photograph_straight_within_{reach}"] = straightness(
-            of_photo[near][:, [before.argmax()]].T, fine[near]
-        )[0]
+        metrics[f"photograph_straight_within_{reach}"] = straightness(of_photo[near, said][None], fine[near])[0]
 
     # Certain of noise: a network tells its classes apart, and was never asked whether there is anything at all.
     classes = np.arange(2 if quick else len(names))
