@@ -11,7 +11,7 @@ xplique 2.0 compiles what it does as well, and then both spend nearly all their 
 saliency's 340 ms at 64x64 these take 295. So with VGG16 there is little to gain but by computing less, as occlusion
 does. On one core, `--processor-time`, at 64x64: saliency 1.03 times as fast as xplique and 1.74 as tf-keras-vis, guided
 backpropagation 1.05, Grad-CAM 1.10 and 3.47, Grad-CAM++ 1.10 and 3.18, SmoothGrad 1.01 and 2.02, occlusion 1.63; at
-224x224 saliency 1.00 and 1.72, Grad-CAM 1.01 and 3.46; PGD 2.98 times as fast as cleverhans on the small network, 0.95
+224x224 saliency 1.00 and 1.72, Grad-CAM 1.01 and 3.46; PGD 3.02 times as fast as cleverhans on the small network, 0.96
 on VGG16. Memory at most: 1,121 MB with 4 samples of SmoothGrad and 1,137 with 24, 1,128 MB with 16 patches of occlusion
 and 1,152 with 64.
 """

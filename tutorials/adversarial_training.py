@@ -3,7 +3,7 @@
 Paper:  [Goodfellow et al., 2014](https://arxiv.org/abs/1412.6572), sections 6 to 8; PGD is from
         [Madry et al., 2017](https://arxiv.org/abs/1706.06083)
 Run:    python -m tutorials.adversarial_training
-Takes:  about 2 minutes on 2 cores
+Takes:  about 3 minutes on 2 cores
 Expect: Under PGD that moves each pixel by at most 0.1 the plain network is right on 12 % of the images instead of 82 %.
         Training on FGSM leaves 53 % (a gain of 41.6 ± 3.2 points, the error of three seeds and 400 images), training on
         PGD 59 % (47.3 ± 2.5); both cost 8 points on clean images. The readouts on the plain network's features hardly
