@@ -64,7 +64,7 @@ def main(
     console = rich.console.Console()
     try:
         with console.status("") as status:
-            chosen = list(METHODS) if method == "all" else [_one_of("--method", method, list(METHODS))]
+            chosen = list(METHODS) if _one_of("--method", method, [*METHODS, "all"]) == "all" else [method]
             _one_of("--model", model, list(PUBLISHED))
             looks_at_layers = [key for key, each in METHODS.items() if "layer" in inspect.signature(each).parameters]
             if layer is not None and method not in looks_at_layers:

@@ -122,7 +122,7 @@ def test_classes_are_found_by_number_and_by_name():
     [
         (
             {"method": "grad_cma"},
-            r"^Error: --method must be one of saliency, .* Received: 'grad_cma'\. .* is grad_cam\.$",
+            r"^Error: --method must be one of saliency, .*, all\. Received: 'grad_cma'\. .* is grad_cam\.$",
         ),
         ({"model": "resnet5"}, r"^Error: --model must be one of vgg16, .* The closest is resnet50\.$"),
         ({"target": "tabbby"}, r"^Error: --target must be the number or .* Received: 'tabbby'\. .*: tabby"),
