@@ -43,7 +43,8 @@ def trainable(model):
 
 
 @pytest.mark.parametrize(
-    ("depth", "count"), [(20, 269_722), (32, 464_154), (44, 658_586), (56, 853_018), (110, 1_727_962)]
+    ("depth", "count"),
+    [(20, 269_722), (32, 464_154), (44, 658_586), (56, 853_018), pytest.param(110, 1_727_962, marks=pytest.mark.slow)],
 )
 def test_counts_at_every_depth_of_the_paper(depth, count):
     # Table 6 of the paper: 0.27, 0.46, 0.66, 0.85 and 1.7 million.
@@ -53,7 +54,7 @@ def test_counts_at_every_depth_of_the_paper(depth, count):
     assert sum(isinstance(layer, ZeroPaddedShortcut) for layer in model.layers) == 2
 
 
-@pytest.mark.parametrize("depth", [20, 56])
+@pytest.mark.parametrize("depth", [20, pytest.param(56, marks=pytest.mark.slow)])
 def test_option_b_costs_two_projections_and_plain_networks_nothing(depth):
     # 16*32 + 32*64 weights and two normalisations of 32 and 64 maps.
     assert trainable(resnet_cifar(depth, "B")) == trainable(resnet_cifar(depth)) + 2_752

@@ -31,6 +31,7 @@ def marked(*, slow: Callable[[Network], bool]) -> pytest.MarkDecorator:
 each_network = marked(slow=lambda network: not network.quick)
 # A hundred million random numbers take seconds.
 each_at_full_size = marked(slow=lambda network: not network.quick or network.parameters > 50e6)
+each_small_network = marked(slow=lambda network: not network.quick or network.parameters > 2e6)
 ONE_OF_A_FAMILY = [network for network in NETWORKS if network.quick]
 
 
@@ -104,7 +105,7 @@ def test_every_weight_gets_a_gradient_that_is_not_round_off(network):
                 assert value > 1e-4 * max(of_weight.values()), f"{layer}/{name}: {of_weight}"
 
 
-@each_network
+@each_small_network
 def test_saves_and_loads_in_safe_mode_to_identical_outputs(network, tmp_path):
     model = network.build_small(4)
     images = some_images(model)
@@ -158,7 +159,7 @@ def test_wrong_arguments_are_explained(builder, arguments, text):
     assert str(error.value) == text
 
 
-@pytest.mark.parametrize("network", ONE_OF_A_FAMILY, ids=lambda network: network.id)
+@each_small_network
 def test_takes_the_integers_of_numpy_and_the_shapes_of_tensorflow(network):
     model = network.build_small(input_shape=tf.TensorShape((*network.small, 3)), classes=np.int64(7))
     assert keras.tree.flatten(model.output)[0].shape == (None, 7)

@@ -120,7 +120,12 @@ def test_sizes_are_those_of_the_paper(regime, channels, parameters, operations):
 
 
 @pytest.mark.parametrize(
-    ("generator", "regime", "channels"), [("er", "small", 10), ("ws", "regular", 9), ("ba", "small", 12)]
+    ("generator", "regime", "channels"),
+    [
+        ("ws", "regular", 9),
+        pytest.param("er", "small", 10, marks=pytest.mark.slow),
+        pytest.param("ba", "small", 12, marks=pytest.mark.slow),
+    ],
 )
 def test_networks_are_wired_by_the_graphs_of_their_stages(generator, regime, channels):
     model = randwire(generator, regime=regime, channels=channels, seed=2)

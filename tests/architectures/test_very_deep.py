@@ -60,6 +60,7 @@ def deep():
     return vanilla_cnn(10_000, channels=16, input_shape=(16, 16, 3), seed=0)
 
 
+@pytest.mark.slow
 def test_norms_survive_ten_thousand_layers_both_ways(deep):
     stack = deep.get_layer("stage2_out")
     images = np.random.default_rng(0).random((4, 16, 16, 3), dtype="float32")

@@ -25,7 +25,18 @@ def plain():
     return images(None)
 
 
-@pytest.mark.parametrize("augment", ["flip", "crop", "flip_crop", "rand_augment", "mixup", "cutmix", "flip_crop_mixup"])
+@pytest.mark.parametrize(
+    "augment",
+    [
+        "flip",
+        "crop",
+        "flip_crop",
+        pytest.param("rand_augment", marks=pytest.mark.slow),
+        "mixup",
+        "cutmix",
+        "flip_crop_mixup",
+    ],
+)
 def test_the_same_seed_gives_the_same_batches(augment, plain):
     one, two, other = (batches(augment, seed=seed, shuffle=True, split="train[:100]") for seed in (5, 5, 6))
     for (x, y), (again_x, again_y) in zip(one, two, strict=True):

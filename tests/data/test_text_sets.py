@@ -126,6 +126,7 @@ def test_records_have_one_way_to_be_written(name):
             assert tf.train.Example.FromString(record).SerializeToString(deterministic=True) == record
 
 
+@pytest.mark.slow
 def test_every_sentence_of_the_treebank_is_there(sentences):
     everything = [pair for split in sentences.values() for pair in split]
     official = collections.Counter(int(example["official_split"]) for _, example in everything)
@@ -136,6 +137,7 @@ def test_every_sentence_of_the_treebank_is_there(sentences):
         assert all(word and not re.search(r"\s", word) for word in words)
 
 
+@pytest.mark.slow
 def test_the_tags_are_right(sentences):
     # Tagged by hand.
     known = {
@@ -152,6 +154,7 @@ def test_the_tags_are_right(sentences):
         assert [names[tag] for tag in found["tags"]] == tags.split()
 
 
+@pytest.mark.slow
 def test_only_sentences_of_two_splits_were_moved(sentences):
     check_apart({split: [plain(" ".join(words)) for words, _ in found] for split, found in sentences.items()})
     # What left its split stood in more than one, and is now in train.

@@ -105,6 +105,7 @@ def test_the_command_prints_the_table_and_draws_the_pictures(tmp_path, capsys, m
     assert (tmp_path / "time.png").exists()
 
 
+@pytest.mark.slow
 def test_a_mistyped_name_is_answered_in_one_line():
     command = [sys.executable, "-m", "kerasdl.profiling", "resnet", "--repeats", "0"]
     ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})

@@ -24,7 +24,9 @@ class Subclassed(keras.Model):
         return self.dense(x)
 
 
-@pytest.mark.parametrize("arguments", [{}, {"jit_compile": True}, {"run_eagerly": True}])
+@pytest.mark.parametrize(
+    "arguments", [{}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow), {"run_eagerly": True}]
+)
 def test_a_subclassed_model_and_dictionaries(arguments):
     def make():
         keras.utils.set_random_seed(3)

@@ -36,7 +36,7 @@ def test_gives_the_numbers_of_model_fit_with_several_outputs():
     assert_same_training(make, data, data)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 def test_gives_the_numbers_of_model_fit_in_mixed_precision(policy):
     keras.config.set_dtype_policy(policy)
     assert_same_training(network, batches(), batches(4, seed=1))

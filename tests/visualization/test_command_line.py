@@ -34,6 +34,7 @@ def run(*words, cwd):
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
 
 
+@pytest.mark.slow
 def test_names_the_five_likeliest_classes_and_leaves_a_picture_beside_where_it_runs(photo, tmp_path):
     ended = run(photo, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr

@@ -65,6 +65,7 @@ def nested():
     return keras.Model(image, keras.layers.Dense(3, activation="softmax")(head))
 
 
+@pytest.mark.slow
 def test_a_model_of_one_size_dreams_on_other_sizes_and_is_left_as_it_is():
     model = nested()
     weights = model.get_weights()
