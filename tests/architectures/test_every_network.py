@@ -29,8 +29,11 @@ def marked(*, slow: Callable[[Network], bool]) -> pytest.MarkDecorator:
 
 
 each_network = marked(slow=lambda network: not network.quick)
-# A hundred million random numbers take seconds.
-each_at_full_size = marked(slow=lambda network: not network.quick or network.parameters > 50e6)
+# A hundred million random numbers take seconds, and so do hundreds of layers.
+LONG_TO_BUILD = ("densenet_cifar", "randwire")
+each_at_full_size = marked(
+    slow=lambda network: not network.quick or network.parameters > 50e6 or network.builder in LONG_TO_BUILD
+)
 each_small_network = marked(slow=lambda network: not network.quick or network.parameters > 2e6)
 ONE_OF_A_FAMILY = [network for network in NETWORKS if network.quick]
 
@@ -85,7 +88,7 @@ def test_is_a_flat_graph_with_the_agreed_names(network):
         assert model.get_layer(head).compute_dtype == "float32"
 
 
-@each_network
+@each_small_network
 def test_every_weight_gets_a_gradient_that_is_not_round_off(network):
     model = network.build_small(classes=4)
     images = np.random.default_rng(0).normal(size=(8, *model.input_shape[1:])).astype("float32")
