@@ -8,7 +8,7 @@ Expect: With shortcuts (38 layers, 87 % of the training images right) the loss i
         without them at 22 %: 25.8 +- 5.5 points more in one run of three seeds, 17.4 +- 6.7 in another one on other
         cores, where sums come out in another order and trainings with them; with the statistics of the batch 13.6 +-
         2.6 and 20.5 +- 6.9. The hole without shortcuts is not sharper: at a distance of 0.25 the loss has risen as far
-        (-0.03 +- 0.11 and 0.02 +- 0.19 less or more, no difference). That what was learnt reaches further without them
+        (-0.03 +- 0.11 and 0.02 +- 0.19, no difference). That what was learnt reaches further without them
         (0.060 +- 0.010) only one of the two runs says (the other: 0.027 +- 0.025).
 
 A network's loss is a function of all its weights, hundreds of thousands of them, and training walks downhill on it.
