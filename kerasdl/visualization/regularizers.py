@@ -124,7 +124,7 @@ class ClipValues(Regularizer):
 
 
 @dataclasses.dataclass(frozen=True)
-class ClipContributions(Regularizer):
+class ClipContributions(ClipValues):
     """Pixels that add least to the score, by `|gradient x pixel|`, become zero.
 
     Args:
@@ -133,11 +133,6 @@ class ClipContributions(Regularizer):
     Reference:
         [Yosinski et al., 2015](https://arxiv.org/abs/1506.06579), section 3
     """
-
-    share: float = 0.5
-
-    def __post_init__(self) -> None:
-        _check("share", self.share, 0 <= self.share < 1, "a number from 0 to below 1")
 
     def mend(self, images: tf.Tensor, gradient: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """Without the pixels of the smallest contributions."""
