@@ -3,6 +3,7 @@
 from kerasdl.layers.batch_normalization import FusedBatchNormalization
 from kerasdl.layers.convolution_stack import DeepConvolutionStack
 from kerasdl.layers.dirac import DiracConv2D
+from kerasdl.layers.elman import ElmanRNN
 from kerasdl.layers.euclidean_rbf import EuclideanRBF
 from kerasdl.layers.fast_convolution import FastConv2D
 from kerasdl.layers.grouped_convolution import GroupedConv2D
@@ -21,6 +22,7 @@ from kerasdl.layers.zero_padded_shortcut import ZeroPaddedShortcut
 __all__ = [
     "DeepConvolutionStack",
     "DiracConv2D",
+    "ElmanRNN",
     "EuclideanRBF",
     "FastConv2D",
     "FusedBatchNormalization",

@@ -1,0 +1,206 @@
+"""Text to numbers and back, inside the model: strings go in, so that a saved model needs nothing else."""
+
+import collections
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+# Padding has the number 0, which `Embedding(mask_zero=True)` masks; what the vocabulary lacks has the number 1.
+PADDING, UNKNOWN = "", "[UNK]"
+# In vocabularies of text that is written: what a text begins and ends with. They have the numbers 2 and 3.
+START, END = "[START]", "[END]"
+
+# Letters and digits, joined by hyphens, with an apostrophe that ends them ("don't" is don' and t); or any single mark.
+_WORD = r"[\pL\pN\pM]+(?:-[\pL\pN\pM]+)*'?|[^\s\pL\pN\pM]"
+_CLOSING, _OPENING = ",.;:!?)]}%…", "([{"
+
+
+def _never_empty(words: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Gives a text without words one step of padding, or a batch of such texts would have no steps at all."""
+    words = words.with_row_splits_dtype("int64")
+    padding = tf.RaggedTensor.from_row_lengths(
+        tf.fill([tf.math.count_nonzero(words.row_lengths() == 0)], PADDING), tf.cast(words.row_lengths() == 0, "int64")
+    )
+    return tf.concat([words, padding], axis=1)
+
+
+def _with(word: str, words: tf.RaggedTensor, *, before: bool) -> tf.RaggedTensor:
+    column = tf.fill([words.nrows(), 1], word)
+    return tf.concat([column, words] if before else [words, column], axis=1)
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+def split_words(texts: Any) -> tf.RaggedTensor:
+    """Splits texts into words in lower case and single marks.
+
+    Args:
+        texts: Strings, `(batch,)`.
+
+    Returns:
+        The words of each, `(batch, None)`; one `""` for a text without words.
+
+    Example:
+        >>> split_words(["J'ai peut-être tort, non ?"]).to_list()[0][:3] == [b"j'", b"ai", "peut-être".encode()]
+        True
+    """
+    lower = tf.strings.lower(tf.convert_to_tensor(texts, "string"), encoding="utf-8")
+    return _never_empty(tf.strings.split(tf.strings.regex_replace(lower, _WORD, r" \0 ")))
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+def split_words_after_start(texts: Any) -> tf.RaggedTensor:
+    """The words of a text behind the start: what a model has seen when it is to say the next word."""
+    return _with(START, tf.ragged.boolean_mask(words := split_words(texts), words != PADDING), before=True)
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+def split_words_before_end(texts: Any) -> tf.RaggedTensor:
+    """The words of a text and its end: what a model is to say at each step of `split_words_after_start`."""
+    return _with(END, tf.ragged.boolean_mask(words := split_words(texts), words != PADDING), before=False)
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+def split_characters(texts: Any) -> tf.RaggedTensor:
+    """Splits texts into their characters, as they are; one `""` for an empty text."""
+    return _never_empty(tf.strings.unicode_split(tf.convert_to_tensor(texts, "string"), "UTF-8"))
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+def split_characters_after_start(texts: Any) -> tf.RaggedTensor:
+    """The characters of a text behind the start."""
+    return _with(START, tf.strings.unicode_split(tf.convert_to_tensor(texts, "string"), "UTF-8"), before=True)
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+def split_characters_before_end(texts: Any) -> tf.RaggedTensor:
+    """The characters of a text and its end."""
+    return _with(END, tf.strings.unicode_split(tf.convert_to_tensor(texts, "string"), "UTF-8"), before=False)
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+def as_they_are(words: Any) -> Any:
+    """Text that is split already: `(batch, steps)` strings, padded with `""`."""
+    return words
+
+
+def check_vocabulary(words: Any, *, ends: bool = False) -> list[str]:
+    """Refuses what is no vocabulary.
+
+    Args:
+        words: What the user gave: words, the most frequent first, without the special ones.
+        ends: Whether the words are to be written, and need `START` and `END`.
+
+    Returns:
+        The words that `keras.layers.TextVectorization` is to be given.
+    """
+    if isinstance(words, str | bytes) or not isinstance(words, Iterable):
+        raise TypeError(f"`vocabulary` must be a list of words, as kerasdl.sequences.vocabulary makes. Got: {words!r}.")
+    words = [word.decode() if isinstance(word, bytes) else str(word) for word in words]
+    special = {PADDING, UNKNOWN, START, END}
+    if not words or len(set(words)) < len(words) or special & set(words):
+        wrong = sorted(special & set(words)) or [word for word, n in collections.Counter(words).items() if n > 1][:3]
+        raise ValueError(
+            "`vocabulary` must have at least one word, each once, and none of '', '[UNK]', '[START]' and '[END]', "
+            f"which are added. Received: {len(words)} words{f', with {wrong}' if wrong else ''}."
+        )
+    return [START, END, *words] if ends else words
+
+
+def to_ids(words: list[str], split: Any, *, name: str, ends: bool = False) -> keras.layers.TextVectorization:
+    """The layer that makes numbers of strings, to be the first of a model.
+
+    Args:
+        words: The vocabulary, without the special words.
+        split: One of this module's functions.
+        name: The layer's name.
+        ends: Whether `START` and `END` have numbers.
+
+    Returns:
+        A layer from `(batch,)` strings to `(batch, steps)` int64, padded with 0 to the longest text.
+    """
+    words = check_vocabulary(words, ends=ends)
+    return keras.layers.TextVectorization(standardize=None, split=split, vocabulary=words, name=name)
+
+
+def _strings(texts: Any) -> Iterable[np.ndarray]:
+    """Batches of strings, whatever they come in."""
+    if isinstance(texts, tf.data.Dataset):
+        if not isinstance(texts.element_spec, tf.TensorSpec) or texts.element_spec.dtype != tf.string:
+            raise TypeError(
+                "`texts` must be a data set of strings alone: choose them with `map`, as in "
+                f"`dataset.map(lambda text, label: text)`. Received: elements {texts.element_spec}."
+            )
+        yield from (np.reshape(batch, -1) for batch in texts.as_numpy_iterator())
+        return
+    if isinstance(texts, str | bytes):
+        raise TypeError(f"`texts` must be many texts, as a list or a data set. Received: one text, {texts!r}.")
+    texts = np.asarray(list(texts) if not isinstance(texts, np.ndarray) else texts, dtype=object).reshape(-1)
+    for text in texts:
+        if not isinstance(text, str | bytes):
+            raise TypeError(f"`texts` must be strings. Received: {text!r}.")
+    yield texts
+
+
+def vocabulary(texts: Any, *, size: int | None = None, minimum_count: int = 1, unit: str = "word") -> list[str]:
+    """The words or characters of some texts, the most frequent first, for the builders of this package.
+
+    Args:
+        texts: Strings: a list, an array, or a `tf.data.Dataset` of single ones or batches.
+        size: How many to keep at most; None for all.
+        minimum_count: How often a word must stand in the texts to be kept.
+        unit: `"word"`: words in lower case and single marks; `"character"`; or `"token"`: each string is one word as it
+            is, for text that is split already.
+
+    Returns:
+        The words; those that are equally frequent in the order of the alphabet.
+
+    Example:
+        >>> vocabulary(["to be", "or not to be"], size=3)
+        ['be', 'to', 'not']
+
+    Reference:
+        [Manning et al., 2008](https://nlp.stanford.edu/IR-book/), section 2.2
+    """
+    split = {"word": split_words, "character": split_characters, "token": None}
+    if unit not in split:
+        raise ValueError(f'`unit` must be "word", "character" or "token". Received: unit={unit!r}.')
+    for name, value in (("size", size), ("minimum_count", minimum_count)):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ValueError(f"`{name}` must be a whole number of at least 1. Received: {name}={value!r}.")
+    counts: collections.Counter[bytes] = collections.Counter()
+    for batch in _strings(texts):
+        if not len(batch):
+            continue
+        strings = tf.constant(batch.tolist())
+        counts.update((split[unit](strings).flat_values if split[unit] else strings).numpy().tolist())
+    del counts[PADDING.encode()]
+    kept = sorted((-count, word.decode()) for word, count in counts.items() if count >= minimum_count)
+    if not kept:
+        raise ValueError(f"`texts` must hold a word that stands there at least {minimum_count} times. Received: none.")
+    return [word for _, word in kept[:size]]
+
+
+def join_words(words: Iterable[str | bytes]) -> str:
+    """Writes words as a sentence: no space before a closing mark, behind an opening one or an apostrophe.
+
+    Args:
+        words: Words and marks, as `split_words` makes them; special words are left out.
+
+    Returns:
+        One line of text.
+
+    Example:
+        >>> join_words(["i", "don'", "t", "know", ".", "[END]"])
+        "i don't know."
+    """
+    text = ""
+    for given in words:
+        word = given.decode() if isinstance(given, bytes) else str(given)
+        if word in (PADDING, START, END):
+            continue
+        glued = not text or text[-1] in _OPENING or (text[-1] == "'" and len(text) > 1 and text[-2].isalnum())
+        text += word if glued or word in _CLOSING else f" {word}"
+    return text

@@ -1,0 +1,94 @@
+"""Text to numbers and back."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasdl.sequences import text, vocabulary
+
+
+def words_of(split, *texts):
+    return [[word.decode() for word in row] for row in split(tf.constant(texts)).to_list()]
+
+
+def test_words_are_letters_digits_and_single_marks():
+    assert words_of(text.split_words, "J'ai PEUT-ÊTRE tort, non ?", "I don't know: 3.5!") == [
+        ["j'", "ai", "peut-être", "tort", ",", "non", "?"],
+        ["i", "don'", "t", "know", ":", "3", ".", "5", "!"],
+    ]
+
+
+def test_accents_stay_with_their_letters_however_they_are_written():
+    assert words_of(text.split_words, "e\u0301te\u0301 fini") == [["e\u0301te\u0301", "fini"]]
+
+
+@pytest.mark.parametrize("split", [text.split_words, text.split_characters])
+def test_an_empty_text_has_one_step_of_padding(split):
+    assert words_of(split, "", "a") == [[""], ["a"]]
+    assert words_of(split, "") == [[""]]
+
+
+def test_what_is_seen_and_what_is_to_be_said_are_one_step_apart():
+    assert words_of(text.split_words_after_start, "I am.", "") == [["[START]", "i", "am", "."], ["[START]"]]
+    assert words_of(text.split_words_before_end, "I am.", "") == [["i", "am", ".", "[END]"], ["[END]"]]
+    assert words_of(text.split_characters_after_start, "né", "") == [["[START]", "n", "é"], ["[START]"]]
+    assert words_of(text.split_characters_before_end, "né", "") == [["n", "é", "[END]"], ["[END]"]]
+
+
+def test_joined_words_read_like_a_sentence():
+    for sentence in ("i don't know.", "j'ai peut-être tort, non?", "(so it is: [yes])", "wait... what?"):
+        assert text.join_words(text.split_words([sentence]).to_list()[0]) == sentence
+
+
+def test_a_vocabulary_is_sorted_by_frequency_and_then_by_the_alphabet():
+    texts = ["b a b", "c A", "a"]
+    assert vocabulary(texts) == ["a", "b", "c"]
+    assert vocabulary(np.array(texts)) == ["a", "b", "c"]
+    assert vocabulary(tf.data.Dataset.from_tensor_slices(texts).batch(2), minimum_count=2) == ["a", "b"]
+    assert vocabulary(tf.data.Dataset.from_tensor_slices(texts), size=1) == ["a"]
+    assert vocabulary(["ab", ""], unit="character") == ["a", "b"]
+    assert vocabulary(["New York", "", "New York"], unit="token") == ["New York"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "arguments", "error", "message"),
+    [
+        ("a text", {}, TypeError, "`texts` must be many texts, as a list or a data set. Received: one text, 'a text'."),
+        ([1, 2], {}, TypeError, "`texts` must be strings. Received: 1."),
+        (["", " "], {}, ValueError, "`texts` must hold a word that stands there at least 1 times. Received: none."),
+        (["a"], {"size": 0}, ValueError, "`size` must be a whole number of at least 1. Received: size=0."),
+        (
+            ["a"],
+            {"unit": "x"},
+            ValueError,
+            '`unit` must be "word", "character" or "token". Received: unit=\'x\'.',
+        ),
+    ],
+)
+def test_wrong_arguments_are_refused(texts, arguments, error, message):
+    with pytest.raises(error) as raised:
+        vocabulary(texts, **arguments)
+    assert str(raised.value) == message
+
+
+def test_a_data_set_of_pairs_is_refused():
+    pairs = tf.data.Dataset.from_tensor_slices((["a"], [1]))
+    with pytest.raises(TypeError, match="choose them with `map`"):
+        vocabulary(pairs)
+
+
+@pytest.mark.parametrize("words", [["a", "a"], [], ["a", "[START]"]])
+def test_wrong_vocabularies_are_refused(words):
+    with pytest.raises(ValueError, match="`vocabulary` must have at least one word, each once"):
+        text.check_vocabulary(words)
+
+
+def test_numbers_are_the_same_after_saving(tmp_path):
+    strings = keras.Input((), dtype="string")
+    ids = text.to_ids(["a", "é"], text.split_words_after_start, name="words", ends=True)(strings)
+    keras.Model(strings, ids).save(tmp_path / "model.keras")
+    model = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert model.get_layer("words").get_vocabulary() == ["", "[UNK]", "[START]", "[END]", "a", "é"]
+    np.testing.assert_array_equal(model(tf.constant(["É b a", ""])), [[2, 5, 1, 4], [2, 0, 0, 0]])
+    np.testing.assert_array_equal(model.predict(np.array(["a"], object), verbose=0), [[2, 4]])
