@@ -1,5 +1,9 @@
 """Sequence models: one kind of task per file, text in and text out, and why they are hard to train."""
 
+from kerasdl.sequences.gradient_flow import gradient_norms
+from kerasdl.sequences.generating import generate
+from kerasdl.sequences.language_models import language_batches, language_model
 from kerasdl.sequences.text import vocabulary
+from kerasdl.sequences.video import video_classifier
 
-__all__ = ["vocabulary"]
+__all__ = ["gradient_norms", "video_classifier", "vocabulary"]
