@@ -1,11 +1,14 @@
 """The maths of the papers as Keras layers: each one registered, so that a saved model finds it again."""
 
+from kerasdl.layers.associative_memory import AssociativeMemory
 from kerasdl.layers.batch_normalization import FusedBatchNormalization
 from kerasdl.layers.convolution_stack import DeepConvolutionStack
 from kerasdl.layers.dirac import DiracConv2D
+from kerasdl.layers.echo_state import EchoState, EchoStateCell
 from kerasdl.layers.elman import ElmanRNN
 from kerasdl.layers.euclidean_rbf import EuclideanRBF
 from kerasdl.layers.fast_convolution import FastConv2D
+from kerasdl.layers.frames import ClipsOfFrames, FramesOfClips
 from kerasdl.layers.grouped_convolution import GroupedConv2D
 from kerasdl.layers.highway import HighwayConv2D, HighwayDense
 from kerasdl.layers.layer_scale import LayerScale
@@ -13,6 +16,7 @@ from kerasdl.layers.local_response_normalization import LocalResponseNormalizati
 from kerasdl.layers.parzen_density import ParzenDensity
 from kerasdl.layers.saf_pooling import SAFPooling
 from kerasdl.layers.sparse_convolution import SparselyConnectedConv2D
+from kerasdl.layers.spatial_attention import AddCoordinates, SpatialAttention
 from kerasdl.layers.squashing import scaled_tanh
 from kerasdl.layers.stochastic_depth import StochasticDepth
 from kerasdl.layers.trainable_pooling import TrainablePooling
@@ -20,11 +24,17 @@ from kerasdl.layers.weighted_sum import WeightedSum
 from kerasdl.layers.zero_padded_shortcut import ZeroPaddedShortcut
 
 __all__ = [
+    "AddCoordinates",
+    "AssociativeMemory",
+    "ClipsOfFrames",
     "DeepConvolutionStack",
     "DiracConv2D",
+    "EchoState",
+    "EchoStateCell",
     "ElmanRNN",
     "EuclideanRBF",
     "FastConv2D",
+    "FramesOfClips",
     "FusedBatchNormalization",
     "GroupedConv2D",
     "HighwayConv2D",
@@ -34,6 +44,7 @@ __all__ = [
     "ParzenDensity",
     "SAFPooling",
     "SparselyConnectedConv2D",
+    "SpatialAttention",
     "StochasticDepth",
     "TrainablePooling",
     "WeightedSum",
