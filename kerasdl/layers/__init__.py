@@ -1,6 +1,7 @@
 """The maths of the papers as Keras layers: each one registered, so that a saved model finds it again."""
 
 from kerasdl.layers.associative_memory import AssociativeMemory
+from kerasdl.layers.bahdanau_attention import BahdanauAttention
 from kerasdl.layers.batch_normalization import FusedBatchNormalization
 from kerasdl.layers.convolution_stack import DeepConvolutionStack
 from kerasdl.layers.dirac import DiracConv2D
@@ -26,6 +27,7 @@ from kerasdl.layers.zero_padded_shortcut import ZeroPaddedShortcut
 __all__ = [
     "AddCoordinates",
     "AssociativeMemory",
+    "BahdanauAttention",
     "ClipsOfFrames",
     "DeepConvolutionStack",
     "DiracConv2D",
