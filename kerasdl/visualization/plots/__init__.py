@@ -15,6 +15,7 @@ from kerasdl.visualization.plots.points import clouds
 from kerasdl.visualization.plots.stacks import stacked_bars
 from kerasdl.visualization.plots.staircases import staircase
 from kerasdl.visualization.plots.style import COLOURS, save
+from kerasdl.visualization.plots.unrolled_networks import unrolled
 from kerasdl.visualization.plots.words import attention
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "staircase",
     "surfaces",
     "training_curves",
+    "unrolled",
 ]
