@@ -104,8 +104,6 @@ def beam_search(
     words = tf.fill([rows], start)
     # All beginnings of a sentence are the same at first: but one would be doubles.
     scores = tf.tile([0.0] + [-float("inf")] * (beam_width - 1), [sentences])
-    # Asked once for its shape; the compiler drops what nothing uses.
-    places = tf.shape(step(words, state)[2])[1]
 
     def penalty(lengths: Any) -> tf.Tensor:
         return ((5.0 + tf.cast(lengths, "float32")) / 6.0) ** length_penalty
@@ -164,9 +162,11 @@ def beam_search(
         tf.zeros([rows], "int32"),
         tf.zeros([rows], "bool"),
         tf.fill([rows, length], end),
-        tf.zeros([rows, length, places]),
+        tf.zeros([rows, length, 1]),
         state,
     )
+    # The first step stands before the loop: it tells how many places are looked at.
+    variables = body(*variables)
     any_rows = tf.nest.map_structure(
         lambda part: tf.TensorShape([None, *part.shape[1:]] if part.shape.rank else []), variables
     )
