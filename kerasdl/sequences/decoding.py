@@ -171,7 +171,7 @@ def beam_search(
         lambda part: tf.TensorShape([None, *part.shape[1:]] if part.shape.rank else []), variables
     )
     _, _, scores, lengths, _, written, looked, _ = tf.while_loop(
-        goes_on, body, variables, shape_invariants=any_rows, maximum_iterations=length, parallel_iterations=1
+        goes_on, body, variables, shape_invariants=any_rows, maximum_iterations=length - 1, parallel_iterations=1
     )
     ranks = tf.reshape(scores / penalty(lengths), [-1, beam_width])
     best = tf.argmax(ranks, axis=1, output_type="int32")
