@@ -3,6 +3,7 @@
 Figures are made as objects, without `pyplot`: nothing global is left behind, and no display is needed.
 """
 
+from kerasdl.visualization.plots.boxes import box_grid
 from kerasdl.visualization.plots.charts import bars, lines, scatter
 from kerasdl.visualization.plots.curves import training_curves
 from kerasdl.visualization.plots.heatmaps import heatmap
@@ -15,6 +16,7 @@ from kerasdl.visualization.plots.points import clouds
 from kerasdl.visualization.plots.stacks import stacked_bars
 from kerasdl.visualization.plots.staircases import staircase
 from kerasdl.visualization.plots.style import COLOURS, save
+from kerasdl.visualization.plots.timelines import timelines
 from kerasdl.visualization.plots.unrolled_networks import unrolled
 from kerasdl.visualization.plots.words import attention
 
@@ -22,6 +24,7 @@ __all__ = [
     "COLOURS",
     "attention",
     "bars",
+    "box_grid",
     "clouds",
     "compare_maps",
     "confusion_matrix",
@@ -36,6 +39,7 @@ __all__ = [
     "stacked_bars",
     "staircase",
     "surfaces",
+    "timelines",
     "training_curves",
     "unrolled",
 ]
