@@ -1,9 +1,24 @@
 """Sequence models: one kind of task per file, text in and text out, and why they are hard to train."""
 
-from kerasdl.sequences.gradient_flow import gradient_norms
+from kerasdl.sequences.captioning import Captions, caption, caption_batches, captioner
 from kerasdl.sequences.generating import generate
+from kerasdl.sequences.gradient_flow import gradient_norms
 from kerasdl.sequences.language_models import language_batches, language_model
+from kerasdl.sequences.tagging import tag, tagger
 from kerasdl.sequences.text import vocabulary
 from kerasdl.sequences.video import video_classifier
 
-__all__ = ["gradient_norms", "video_classifier", "vocabulary"]
+__all__ = [
+    "Captions",
+    "caption",
+    "caption_batches",
+    "captioner",
+    "generate",
+    "gradient_norms",
+    "language_batches",
+    "language_model",
+    "tag",
+    "tagger",
+    "video_classifier",
+    "vocabulary",
+]
