@@ -16,6 +16,7 @@ from kerasdl.layers.layer_scale import LayerScale
 from kerasdl.layers.local_response_normalization import LocalResponseNormalization
 from kerasdl.layers.parzen_density import ParzenDensity
 from kerasdl.layers.saf_pooling import SAFPooling
+from kerasdl.layers.sinusoidal_positions import SinusoidalPositions
 from kerasdl.layers.sparse_convolution import SparselyConnectedConv2D
 from kerasdl.layers.spatial_attention import AddCoordinates, SpatialAttention
 from kerasdl.layers.squashing import scaled_tanh
@@ -45,6 +46,7 @@ __all__ = [
     "LocalResponseNormalization",
     "ParzenDensity",
     "SAFPooling",
+    "SinusoidalPositions",
     "SparselyConnectedConv2D",
     "SpatialAttention",
     "StochasticDepth",
