@@ -1,0 +1,119 @@
+"""The recurrent encoder and decoder: all words at once in training, one after the other in writing."""
+
+import re
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerasdl.layers import BahdanauAttention
+from kerasdl.sequences.recurrent import CELLS
+
+
+def encoder_decoder(
+    source: Any,
+    target: Any,
+    *,
+    sizes: tuple[int, int],
+    cell: str,
+    attention: bool,
+    bidirectional: bool,
+    units: int,
+    embedding: int,
+    layers: int,
+    dropout: float,
+) -> Any:
+    """The network between the numbers of words and the logits.
+
+    Args:
+        source: Numbers of words, `(batch, places)`.
+        target: Numbers of words, `(batch, steps)`.
+        sizes: How many words there are in the source's vocabulary and in the target's.
+        cell: Of `CELLS`.
+        attention: Whether each step of the decoder looks at all states of the encoder.
+        bidirectional: Whether the encoder reads from both ends.
+        units: The size of the states; of each direction where there are two.
+        embedding: The numbers per word.
+        layers: Of the encoder, and of the decoder.
+        dropout: The share that is dropped in training.
+
+    Returns:
+        `(batch, steps, units)`.
+    """
+
+    def drop(x: Any, name: str) -> Any:
+        return keras.layers.Dropout(dropout, name=name)(x)
+
+    x = keras.layers.Embedding(sizes[0], embedding, mask_zero=True, name="source_embedding")(source)
+    x = drop(x, "source_dropout")
+    starts = []
+    for depth in range(1, layers + 1):
+        layer = CELLS[cell](units, return_sequences=True, return_state=True, name=f"encoder{depth}")
+        x, *last = (keras.layers.Bidirectional(layer, name=f"encoder{depth}") if bidirectional else layer)(x)
+        x = drop(x, "memory" if depth == layers else f"encoder{depth}_dropout")
+        if bidirectional:
+            half = len(last) // 2
+            last = [
+                keras.layers.Concatenate(name=f"last{depth}_{number}")([last[number], last[half + number]])
+                for number in range(half)
+            ]
+        # The decoder's first state, as in the paper: tanh of a projection of the encoder's last.
+        starts.append(
+            [
+                keras.layers.Dense(units, activation="tanh", name=f"start{depth}_{number}")(state)
+                for number, state in enumerate(last)
+            ]
+        )
+    memory = x
+    x = keras.layers.Embedding(sizes[1], embedding, mask_zero=True, name="target_embedding")(target)
+    x = drop(x, "target_dropout")
+    for depth, start in enumerate(starts, 1):
+        x = CELLS[cell](units, return_sequences=True, name=f"decoder{depth}")(x, initial_state=start)
+        if depth < layers:
+            x = drop(x, f"decoder{depth}_dropout")
+    if attention:
+        context, _ = BahdanauAttention(units, name="attention")(x, memory)
+        x = keras.layers.Concatenate(name="state_and_context")([x, context])
+        x = keras.layers.Dense(units, activation="tanh", name="combined")(x)
+    return drop(x, "readout")
+
+
+def recurrent_steps(model: keras.Model, source: tf.Tensor, *, beam_width: int) -> tuple[Any, Any]:
+    """The decoder of a model, word by word, for `beam_search`.
+
+    Args:
+        model: What `translator` made with a recurrent cell.
+        source: Strings.
+        beam_width: How many beginnings there are of each sentence.
+
+    Returns:
+        The state at the start, and the step.
+    """
+    names = [layer.name for layer in model.layers]
+    decoders = [model.get_layer(name) for name in names if re.fullmatch(r"decoder\d+", name)]
+    starts = [
+        [name for name in names if re.fullmatch(rf"start{depth}_\d", name)] for depth in range(1, len(decoders) + 1)
+    ]
+    with_attention = "attention" in names
+    wanted = [name for each in starts for name in each] + ["source_words", "memory"] * with_attention
+    encoder = keras.Model(model.get_layer("source").output, [model.get_layer(name).output for name in wanted])
+    found = encoder(source, training=False)
+    state = tf.nest.pack_sequence_as(starts, found[: len(found) - 2 * with_attention])
+    if with_attention:
+        ids, memory = (tf.repeat(part, beam_width, axis=0) for part in found[-2:])
+
+    def step(words: tf.Tensor, state: list[list[tf.Tensor]]) -> tuple[tf.Tensor, list, tf.Tensor]:
+        # A copy, without the mask that cells know nothing of.
+        x = tf.identity(model.get_layer("target_embedding")(words))
+        after = []
+        for layer, before in zip(decoders, state, strict=True):
+            x, now = layer.cell(x, before)
+            after.append(list(now))
+        looked = tf.zeros([tf.shape(words)[0], 0])
+        if with_attention:
+            context, weights = model.get_layer("attention")(x[:, None], memory, keys_mask=ids != 0)
+            x = model.get_layer("combined")(tf.concat([x, context[:, 0]], axis=1))
+            looked = weights[:, 0]
+        return tf.nn.log_softmax(model.get_layer("logits")(x)), after, looked
+
+    return state, step

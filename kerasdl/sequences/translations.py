@@ -1,0 +1,128 @@
+"""Writing translations with a trained model."""
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasdl.sequences import text
+from kerasdl.sequences.decoding import beam_search, compiled
+from kerasdl.sequences.encoder_decoder import recurrent_steps
+from kerasdl.sequences.transformer import transformer_steps
+from kerasdl.sequences.translating import check_is_translator
+
+# Numbers of what is no word, and is never written, and of the end.
+_PADDING, _UNKNOWN, _START, _END = 0, 1, 2, 3
+
+
+class Translations(NamedTuple):
+    """What `translate` gives.
+
+    Args:
+        sentences: One string per source.
+        words: The words of each.
+        source_words: Those of each source, as the model reads them.
+        attention: For each sentence `(words, source words)` float32: how much each word looked at each of the source;
+            None for a model without attention. `plots.attention(attention[i], source_words[i], words[i])` draws it.
+        scores: `(sentences,)`: log P of each, divided as `length_penalty` says.
+    """
+
+    sentences: list[str]
+    words: list[list[str]]
+    source_words: list[list[str]]
+    attention: list[np.ndarray] | None
+    scores: np.ndarray
+
+
+def translate(
+    model: keras.Model,
+    sentences: list[str],
+    *,
+    beam_width: int = 1,
+    length_penalty: float = 0.6,
+    length: int = 50,
+    batch_size: int = 64,
+) -> Translations:
+    """Translates sentences, all words of a batch in one compiled loop.
+
+    Words that the source's vocabulary lacks are read as unknown; only words of the target's are written. An empty
+    sentence stays empty.
+
+    Args:
+        model: What `translator` made.
+        sentences: Strings.
+        beam_width: How many beginnings of each translation are followed; 1 takes the most likely word at each step.
+        length_penalty: How much long translations are preferred among those, as in
+            `kerasdl.sequences.decoding.beam_search`.
+        length: The most words of a translation, the end among them; what is longer is cut.
+        batch_size: Sentences that are translated at once.
+
+    Returns:
+        `(sentences, words, source_words, attention, scores)`, by name or in this order.
+
+    Example:
+        >>> model = kerasdl.sequences.translator(["i", "see"], ["je", "vois"], units=8)
+        >>> [len(words) <= 4 for words in translate(model, ["I see", "see I"], length=4).words]
+        [True, True]
+
+    Reference:
+        [Sutskever et al., 2014](https://arxiv.org/abs/1409.3215), section 3.2;
+        [Wu et al., 2016](https://arxiv.org/abs/1609.08144), section 7
+    """
+    check_is_translator(model)
+    if isinstance(sentences, str | bytes):
+        raise TypeError(f"`sentences` must be a list of sentences. Received: one, {sentences!r}.")
+    sentences = list(sentences)
+    for sentence in sentences:
+        if not isinstance(sentence, str | bytes):
+            raise TypeError(f"`sentences` must be strings. Received: {sentence!r}.")
+    for name, value in (("beam_width", beam_width), ("length", length), ("batch_size", batch_size)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"`{name}` must be a whole number of at least 1. Received: {name}={value!r}.")
+    run = compiled(model, _write, beam_width=beam_width, length=length, length_penalty=float(length_penalty))
+    has_attention = any(layer.name in ("attention", "decoder1_source") for layer in model.layers)
+    result: list[Any] = [None] * len(sentences)
+    # Sentences of one length end together.
+    order = np.argsort([len(sentence.split()) for sentence in sentences], kind="stable")
+    for at in range(0, len(sentences), batch_size):
+        chosen = order[at : at + batch_size]
+        parts = [part.numpy() for part in run(tf.constant([sentences[index] for index in chosen]))]
+        for index, *row in zip(chosen, *parts, strict=True):
+            result[index] = _read(*row)
+    words, source_words, weights, scores = zip(*result, strict=True) if result else ([], [], [], [])
+    return Translations(
+        [text.join_words(each) for each in words],
+        list(words),
+        list(source_words),
+        list(weights) if has_attention else None,
+        np.array(scores, "float32"),
+    )
+
+
+def _read(written: np.ndarray, source: np.ndarray, looked: np.ndarray, score: np.ndarray) -> tuple:
+    """One sentence out of the arrays: words behind the end and places behind the source are left out."""
+    sources = [word.decode() for word in source if word]
+    words = [word.decode() for word in written if word != text.END.encode()] if sources else []
+    return words, sources, looked[: len(words), : len(sources)], score if sources else 0.0
+
+
+def _write(
+    model: keras.Model, source: tf.Tensor, *, beam_width: int, length: int, length_penalty: float
+) -> tuple[tf.Tensor, ...]:
+    """The words of the translations, the words of the sources, the weights between them, and the scores."""
+    recurrent = any(layer.name == "decoder1" for layer in model.layers)
+    state, step = (recurrent_steps if recurrent else transformer_steps)(model, source, beam_width=beam_width)
+    written, scores, looked = beam_search(
+        step,
+        state,
+        start=_START,
+        end=_END,
+        length=length,
+        beam_width=beam_width,
+        length_penalty=length_penalty,
+        never=(_PADDING, _UNKNOWN, _START),
+    )
+    with tf.init_scope():  # a table cannot be read while a graph is made
+        words = model.get_layer("target_words").get_vocabulary()
+    return tf.gather(tf.constant(words), written), text.split_words(source).to_tensor(), looked, scores
