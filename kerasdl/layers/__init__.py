@@ -6,7 +6,7 @@ from kerasdl.layers.batch_normalization import FusedBatchNormalization
 from kerasdl.layers.convolution_stack import DeepConvolutionStack
 from kerasdl.layers.dirac import DiracConv2D
 from kerasdl.layers.echo_state import EchoState, EchoStateCell
-from kerasdl.layers.elman import ElmanRNN
+from kerasdl.layers.elman import ElmanCell, ElmanRNN
 from kerasdl.layers.euclidean_rbf import EuclideanRBF
 from kerasdl.layers.fast_convolution import FastConv2D
 from kerasdl.layers.frames import ClipsOfFrames, FramesOfClips
@@ -34,6 +34,7 @@ __all__ = [
     "DiracConv2D",
     "EchoState",
     "EchoStateCell",
+    "ElmanCell",
     "ElmanRNN",
     "EuclideanRBF",
     "FastConv2D",
