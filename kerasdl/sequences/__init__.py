@@ -1,6 +1,7 @@
 """Sequence models: one kind of task per file, text in and text out, and why they are hard to train."""
 
 from kerasdl.sequences.captioning import Captions, caption, caption_batches, captioner
+from kerasdl.sequences.classifying import classifier, classify
 from kerasdl.sequences.generating import generate
 from kerasdl.sequences.gradient_flow import gradient_norms
 from kerasdl.sequences.language_models import language_batches, language_model
@@ -17,6 +18,8 @@ __all__ = [
     "caption",
     "caption_batches",
     "captioner",
+    "classifier",
+    "classify",
     "corpus_bleu",
     "generate",
     "gradient_norms",
