@@ -59,10 +59,10 @@ def test_what_is_read_with_a_longer_text_learns_the_same():
     other.set_weights(start := one.get_weights())
     for model in (one, other):
         model.compile(keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    loss = -np.log(expected(one)[1, 1])
-    history = one.fit(tf.constant(TEXTS[1:2]), np.array([1]), verbose=0).history
+    loss = -np.log(expected(one)[0, 1])
+    history = one.fit(tf.constant(TEXTS[:1]), np.array([1]), verbose=0).history
     # The loss is a mean over two texts: the one counts twice, the other not at all.
-    together = (tf.constant([TEXTS[1], "eggs " * 20]), np.array([1, 0]), np.array([2.0, 0.0]))
+    together = (tf.constant([TEXTS[0], "eggs " * 20]), np.array([1, 0]), np.array([2.0, 0.0]))
     again = training.fit(other, tf.data.Dataset.from_tensors(together), epochs=1, verbose=0).history
     np.testing.assert_allclose([history["loss"][0], again["loss"][0]], loss, atol=1e-6)
     for old, new, too in zip(start, one.get_weights(), other.get_weights(), strict=True):
