@@ -1,0 +1,276 @@
+"""Captions: an image in, a sentence about it out, and where each of its words looked."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasdl.layers import AddCoordinates, FastConv2D, FusedBatchNormalization
+from kerasdl.sequences import text
+from kerasdl.sequences.caption_decoder import CaptionDecoder
+from kerasdl.sequences.decoding import beam_search, compiled
+
+_START_ID, _END_ID = 2, 3
+# The encoder where none is given: filters, side of the kernel, step. A place of its maps sees 29x29 pixels.
+_ENCODER = ((16, 5, 2), (24, 3, 1), (48, 3, 2), (64, 3, 1), (64, 3, 1))
+# A vector for the whole image is made of so many places each way.
+_PLACES = 4
+
+
+def _encode(images: Any) -> Any:
+    """A feature map of a quarter of the image's sides."""
+    x = images
+    for index, (filters, size, strides) in enumerate(_ENCODER, start=1):
+        options: dict[str, Any] = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal"}
+        x = FastConv2D(filters, size, strides=strides, name=f"conv{index}", **options)(x)
+        x = FusedBatchNormalization(momentum=0.9, epsilon=1e-5, name=f"conv{index}_norm")(x)
+        x = keras.layers.ReLU(name=f"conv{index}_relu")(x)
+    return x
+
+
+def _begin(input_shape: Sequence[int] | None, encoder: keras.Model | None) -> tuple[Any, Any]:
+    """The images and their feature map, in one graph with the encoder's layers."""
+    if encoder is None:
+        shape = (64, 64, 3) if input_shape is None else tuple(input_shape)
+        if len(shape) != 3 or not all(isinstance(side, int) and side >= (16, 16, 1)[i] for i, side in enumerate(shape)):
+            raise ValueError(
+                "`input_shape` must be (height, width, channels), with sides of at least 16 pixels. "
+                f"Received: input_shape={input_shape!r}."
+            )
+        images = keras.Input(shape, name="images")
+        return images, _encode(images)
+    if input_shape is not None:
+        raise ValueError(
+            f"Give `input_shape` or `encoder`, which has its own. Received: input_shape={input_shape!r} and an encoder."
+        )
+    inputs, outputs = getattr(encoder, "inputs", None) or [], getattr(encoder, "outputs", None) or []
+    shapes = [tuple(each.shape) for each in (*inputs, *outputs)]
+    if len(inputs) != 1 or len(shapes) != 2 or any(len(each) != 4 or None in each[1:] for each in shapes):
+        raise ValueError(
+            "`encoder` must be a functional model from images of a known size to one feature map, (batch, height, "
+            "width, channels), as keras.Model(network.inputs, network.get_layer(...).output) makes. "
+            f"Received: {encoder!r} of shapes {shapes}."
+        )
+    return inputs[0], outputs[0]
+
+
+def captioner(
+    vocabulary: Sequence[str],
+    *,
+    input_shape: Sequence[int] | None = None,
+    encoder: keras.Model | None = None,
+    cell: str = "gru",
+    units: int = 128,
+    embedding: int = 32,
+    attention: bool = True,
+    dropout: float = 0.0,
+    name: str = "captioner",
+) -> keras.Model:
+    """Says what is in an image: the probability of each word, given the image and the words before it.
+
+    Without attention a vector v is made of the whole image, and read beside the word at every step; with Elman's cell
+    that is `h_t = tanh(W_xh x_t + W_hh h_{t-1} + W_ih v + b)`. With attention the state looks at the feature map before
+    each word: what it sees there goes into the next state and into the prediction.
+
+    Train it on what `caption_batches` makes; `caption` writes.
+
+    Args:
+        vocabulary: The words, as `kerasdl.sequences.vocabulary` makes.
+        input_shape: Height, width and channels of the images; (64, 64, 3) without it.
+        encoder: A functional model from images to a feature map, whose layers become the captioner's; its weights are
+            trained on, but for layers that are not `trainable`. A small convolutional network without it.
+        cell: `"elman"`, `"gru"` or `"lstm"`.
+        units: The size of the state, of attention's v and of the image's vector.
+        embedding: The length of the vector that a word is read as.
+        attention: Whether each word looks at the feature map.
+        dropout: The share of the decoder's outputs that is dropped in training.
+        name: The model's name.
+
+    Returns:
+        A model from `[images, captions]`, the captions as strings, to probabilities `(batch, words + 1, 4 +
+        len(vocabulary))`: of padding, of what the vocabulary lacks, of start, of end, and of the vocabulary.
+
+    Example:
+        >>> model = captioner(["star", "a"], input_shape=(16, 16, 3), units=8, embedding=4)
+        >>> model([tf.zeros((1, 16, 16, 3)), tf.constant(["a star"])]).shape
+        TensorShape([1, 3, 6])
+
+    Reference:
+        [Xu et al., 2015](https://arxiv.org/abs/1502.03044), Show, attend and tell
+    """
+    words = text.to_ids(list(vocabulary), text.split_words_after_start, name="words", ends=True)
+    images, image = _begin(input_shape, encoder)
+    captions = keras.Input((), dtype="string", name="captions")
+    x = keras.layers.Embedding(words.vocabulary_size(), embedding, mask_zero=True, name="embedding")(words(captions))
+    if attention:
+        image = AddCoordinates(name="features")(image)
+        x, _ = CaptionDecoder(units, cell, attention=units, name="decoder")([x, image])
+    else:
+        # The mean of a map would forget where things are.
+        size = tuple(max(1, side // _PLACES) for side in image.shape[1:3])
+        image = keras.layers.Flatten(name="places")(keras.layers.MaxPooling2D(size, name="coarse")(image))
+        image = keras.layers.Dense(units, "relu", name="image")(image)
+        x = CaptionDecoder(units, cell, name="decoder")([x, image])
+    if dropout:
+        x = keras.layers.Dropout(dropout, name="dropout")(x)
+    x = keras.layers.Dense(words.vocabulary_size(), dtype="float32", name="logits")(x)
+    outputs = keras.layers.Activation("softmax", dtype="float32", name="predictions")(x)
+    return keras.Model([images, captions], outputs, name=name)
+
+
+def _decoder(model: keras.Model) -> CaptionDecoder:
+    for layer in getattr(model, "layers", ()):
+        if isinstance(layer, CaptionDecoder):
+            return layer
+    raise ValueError(f"`model` must be what kerasdl.sequences.captioner makes. Received: {model!r}.")
+
+
+def caption_batches(model: keras.Model, pairs: tf.data.Dataset, *, batch_size: int = 50) -> tf.data.Dataset:
+    """What trains a captioner: images and captions in, and what is to be said at each step, which ends with the end.
+
+    Args:
+        model: What `captioner` made.
+        pairs: A data set of `(image, caption)`, single ones or batches, as `kerasdl.data.load("shapes/pair")` gives.
+        batch_size: How many single ones make a batch; batches stay as they are.
+
+    Returns:
+        Batches `((images, captions), numbers of words)`, padded with 0; for `fit` and `evaluate`. The padding counts
+        neither in the loss nor in the metrics. A word that the vocabulary lacks has the number 1, and `caption` never
+        writes it.
+
+    Example:
+        >>> model = captioner(["star", "a"], input_shape=(16, 16, 3), units=8, embedding=4)
+        >>> pairs = tf.data.Dataset.from_tensors((np.zeros((16, 16, 3), "float32"), "a star"))
+        >>> [targets.numpy().tolist() for _, targets in caption_batches(model, pairs)]
+        [[[5, 4, 3]]]
+    """
+    _decoder(model)
+    wanted = tuple(model.inputs[0].shape[1:])
+    spec = getattr(pairs, "element_spec", None)
+    if not isinstance(spec, tuple) or len(spec) != 2 or getattr(spec[1], "dtype", None) != tf.string:
+        raise TypeError(f"`pairs` must be a tf.data.Dataset of (image, caption). Received: {spec or pairs!r}.")
+    image, words = spec
+    single = words.shape.rank == 0
+    shape = image.shape if single else image.shape[1:]
+    if not image.dtype.is_floating or not shape.is_compatible_with(wanted) or words.shape.rank not in (0, 1):
+        raise ValueError(
+            f"`pairs` must have images of the model's shape {wanted}, as floating numbers in [0, 1], and a string for "
+            f"each. Received: {image.dtype.name} of shape {shape} and captions of shape {words.shape}."
+        )
+    to_ids = text.to_ids(
+        model.get_layer("words").get_vocabulary()[4:], text.split_words_before_end, name="words", ends=True
+    )
+
+    def split(images: Any, captions: Any) -> tuple:
+        numbers = to_ids(captions)
+        good = (
+            (
+                tf.reduce_all(numbers[:, 0] != _END_ID),
+                "`pairs` must have words in every caption. Received: an empty one.",
+            ),
+            (
+                tf.reduce_all((images >= 0) & (images <= 1)),
+                "`pairs` must have images in [0, 1]. Received other numbers: divide images of whole numbers by 255.",
+            ),
+        )
+        with tf.control_dependencies([tf.debugging.Assert(*each) for each in [(c, [m]) for c, m in good]]):
+            return (tf.identity(images), captions), numbers
+
+    return (pairs.batch(batch_size) if single else pairs).map(split, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+class Captions(NamedTuple):
+    """What `caption` gives.
+
+    Args:
+        sentences: One string per image.
+        words: The words of each.
+        maps: `(images, words, height, width)` float32: how much `words[i][t]` looked at each place, which sums to 1;
+            behind the last word 0. None without attention.
+        log_probabilities: `(images,)`: log P of each sentence with its end.
+    """
+
+    sentences: list[str]
+    words: list[list[str]]
+    maps: np.ndarray | None
+    log_probabilities: np.ndarray
+
+
+def caption(
+    model: keras.Model, images: Any, *, beam_width: int = 1, length: int = 20, batch_size: int = 250
+) -> Captions:
+    """Writes a sentence about each image, and says where each of its words looked.
+
+    One compiled loop, kept with the model: it is traced once for a beam width and a length.
+
+    Args:
+        model: What `captioner` made.
+        images: `(N, height, width, channels)`, in [0, 1].
+        beam_width: How many beginnings of each sentence are followed; 1 takes the likeliest word at each step.
+        length: The most words of a sentence, its end among them; a longer one is cut.
+        batch_size: How many images are worked on at once.
+
+    Returns:
+        `(sentences, words, maps, log_probabilities)`, by name or in this order.
+
+    Example:
+        >>> model = captioner(["star", "a"], input_shape=(16, 16, 3), units=8, embedding=4)
+        >>> captions = caption(model, np.zeros((2, 16, 16, 3)), length=5)
+        >>> len(captions.sentences), captions.maps.shape
+        (2, (2, 5, 4, 4))
+
+    Reference:
+        [Xu et al., 2015](https://arxiv.org/abs/1502.03044), section 5.4
+    """
+    decoder = _decoder(model)
+    images = _check_images(images, tuple(model.inputs[0].shape[1:]))
+    for name, value in (("beam_width", beam_width), ("length", length), ("batch_size", batch_size)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"`{name}` must be a whole number of at least 1. Received: {name}={value!r}.")
+    write = compiled(model, _write, beam_width=beam_width, length=length)
+    parts = [[part.numpy() for part in write(images[at : at + batch_size])] for at in range(0, len(images), batch_size)]
+    numbers, scores, looked = (np.concatenate(part) for part in zip(*parts, strict=True))
+    names = [str(word) for word in model.get_layer("words").get_vocabulary()]
+    words = [[names[number] for number in row if number != _END_ID] for row in numbers]
+    maps = None
+    if decoder.attention is not None:
+        spoken = np.arange(length) < np.array([len(each) for each in words])[:, None]
+        maps = looked.reshape(*numbers.shape, *decoder.output[1].shape[2:]) * spoken[..., None, None]
+    return Captions([text.join_words(each) for each in words], words, maps, scores)
+
+
+def _check_images(images: Any, wanted: tuple[int, ...]) -> np.ndarray:
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[1:] != wanted or not len(images):
+        raise ValueError(
+            f"`images` must have shape (N, {', '.join(map(str, wanted))}), with at least one image. "
+            f"Received: shape {images.shape}."
+        )
+    images = images.astype("float32")
+    if not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1):
+        raise ValueError(
+            "`images` must be numbers in [0, 1]: divide images of whole numbers by 255. "
+            f"Received: numbers from {images.min():g} to {images.max():g}."
+        )
+    return images
+
+
+def _write(model: keras.Model, images: tf.Tensor, *, beam_width: int, length: int) -> tuple[tf.Tensor, ...]:
+    """Runs the encoder once and the decoder step by step."""
+    decoder, embedding, logits = _decoder(model), model.get_layer("embedding"), model.get_layer("logits")
+    encoder = keras.Model(model.inputs[0], decoder.input[1])
+    states, seen = decoder.begin(encoder(images, training=False))
+    seen = tuple(tf.repeat(each, beam_width, axis=0) for each in seen)
+
+    def step(words: tf.Tensor, states: Any) -> tuple[tf.Tensor, Any, tf.Tensor]:
+        outputs, states, weights = decoder.step(embedding(words), states, seen)
+        rows = tf.shape(words)[0]
+        looked = tf.zeros([rows, 0]) if weights is None else weights
+        return tf.nn.log_softmax(logits(outputs)), states, looked
+
+    # Nothing is written that is no word: padding, what the vocabulary lacks, and the start.
+    return beam_search(
+        step, states, start=_START_ID, end=_END_ID, length=length, beam_width=beam_width, never=(0, 1, _START_ID)
+    )

@@ -1,0 +1,248 @@
+"""Captions, and where each word looked."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasdl
+from kerasdl.layers import SpatialAttention
+from kerasdl.sequences import caption, caption_batches, captioner, captioning
+from kerasdl.sequences.caption_decoder import CaptionDecoder
+
+WORDS = ["a", "red", "star", "blue", "square", "above"]
+SENTENCES = ["a red star above a square", "a blue star", "a square"]
+STOCK = {"elman": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
+
+
+@pytest.fixture(scope="module")
+def images():
+    colours = np.array([[1.0, 0.1, 0.0], [0.0, 0.2, 0.9], [0.1, 1.0, 0.3]])[:, None, None]
+    return (colours * np.random.default_rng(0).uniform(size=(3, 16, 20, 3))).astype("float32")
+
+
+def build(**options):
+    """With a small encoder, to be quick."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((16, 20, 3))
+    encoder = keras.Model(inputs, keras.layers.Conv2D(6, 4, strides=4, name="mine")(inputs))
+    return captioner(WORDS, encoder=encoder, units=8, embedding=4, **options)
+
+
+def speak(model):
+    """Large weights, so that the words differ."""
+    for weight in model.get_layer("logits").weights + model.get_layer("decoder").weights:
+        values = np.random.default_rng(len(weight.shape)).normal(size=weight.shape)
+        weight.assign(3.0 * values / weight.shape[0] ** 0.5)
+    return model
+
+
+@pytest.fixture(scope="module")
+def spatial():
+    return speak(build(cell="lstm"))
+
+
+def padded(captions, model):
+    return model([tf.constant(captions[0]), tf.constant(captions[1])]).numpy()
+
+
+@pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
+def test_without_attention_it_is_the_stock_layer_that_reads_the_vector_at_each_step(cell):
+    rng = np.random.default_rng(1)
+    words, image = rng.normal(size=(2, 5, 4)).astype("float32"), rng.normal(size=(2, 3)).astype("float32")
+    decoder = CaptionDecoder(6, cell)
+    states = decoder([words, image])
+    stock = STOCK[cell](6, return_sequences=True)
+    beside = np.concatenate([words, np.repeat(image[:, None], 5, axis=1)], axis=-1)
+    stock.build(beside.shape)
+    stock.set_weights(decoder.get_weights())
+    np.testing.assert_allclose(states, stock(beside), atol=1e-6)
+
+
+def test_the_captioning_formula_in_numpy():
+    rng = np.random.default_rng(2)
+    words, image = rng.normal(size=(2, 4, 3)).astype("float32"), rng.normal(size=(2, 5)).astype("float32")
+    decoder = CaptionDecoder(6, "elman")
+    states = decoder([words, image]).numpy()
+    kernel, recurrent, bias = (np.asarray(weight) for weight in decoder.get_weights())
+    of_word, of_image = kernel[:3], kernel[3:]
+    h = np.zeros((2, 6))
+    for t in range(4):
+        h = np.tanh(words[:, t] @ of_word + h @ recurrent + image @ of_image + bias)
+        np.testing.assert_allclose(states[:, t], h, atol=1e-6)
+
+
+def test_with_attention_the_state_before_the_word_is_the_query():
+    rng = np.random.default_rng(3)
+    words, image = rng.normal(size=(2, 4, 3)).astype("float32"), rng.normal(size=(2, 3, 5, 7)).astype("float32")
+    decoder = CaptionDecoder(6, "elman", attention=9)
+    outputs, maps = (each.numpy() for each in decoder([words, image]))
+    kernel, recurrent, bias = (np.asarray(weight) for weight in decoder.cell.get_weights())
+    attention = SpatialAttention(9)
+    attention.build([(None, 6), image.shape])
+    attention.set_weights(decoder.attention.get_weights())
+    first_kernel, first_bias = (np.asarray(weight) for weight in decoder.first.get_weights())
+    h = np.tanh(image.mean(axis=(1, 2)) @ first_kernel + first_bias)
+    for t in range(4):
+        context, weights = (each.numpy() for each in attention([h.astype("float32"), image]))
+        h = np.tanh(np.concatenate([words[:, t], context], axis=-1) @ kernel + h @ recurrent + bias)
+        np.testing.assert_allclose(outputs[:, t], np.concatenate([h, context], axis=-1), atol=1e-5)
+        np.testing.assert_allclose(maps[:, t], weights, atol=1e-6)
+
+
+@pytest.mark.parametrize(("attention", "beam_width"), [(True, 1), (True, 3), (False, 1)])
+def test_what_is_written_has_the_probability_that_the_trained_model_gives_it(images, spatial, attention, beam_width):
+    model = spatial if attention else speak(build(attention=False, cell="elman"))
+    said = caption(model, images, beam_width=beam_width, length=9)
+    probabilities = padded((images, said.sentences), model)
+    number = model.get_layer("words").get_vocabulary().index
+    for row, words, given in zip(probabilities, said.words, said.log_probabilities, strict=True):
+        ids = [number(word) for word in words] + ([number("[END]")] if len(words) < 9 else [])
+        assert sum(np.log(row[t, i]) for t, i in enumerate(ids)) == pytest.approx(given, abs=1e-4)
+        if beam_width == 1:
+            allowed = np.where(np.isin(np.arange(row.shape[1]), (0, 1, 2)), 0, row)
+            assert allowed[: len(ids)].argmax(axis=1).tolist() == ids
+    assert len({tuple(words) for words in said.words}) > 1 or attention is False
+
+
+def test_the_maps_are_those_of_the_trained_model_and_end_with_the_sentence(images, spatial):
+    said = caption(spatial, images, length=9)
+    looks = keras.Model(spatial.inputs, spatial.get_layer("decoder").output[1])
+    maps = padded((images, said.sentences), looks)
+    assert said.maps.shape == (3, 9, 4, 5)
+    for words, here, there in zip(said.words, said.maps, maps, strict=True):
+        np.testing.assert_allclose(here[: len(words)], there[: len(words)], atol=1e-5)
+        np.testing.assert_allclose(here[: len(words)].sum(axis=(1, 2)), 1, atol=1e-5)
+        assert not here[len(words) :].any()
+    assert caption(build(attention=False), images, length=2).maps is None
+
+
+def test_a_wider_beam_finds_what_is_no_less_likely(images, spatial):
+    greedy, wide = (caption(spatial, images, beam_width=width, length=9).log_probabilities for width in (1, 3))
+    assert (wide >= greedy - 1e-5).all()
+
+
+def test_a_second_call_traces_nothing_and_batches_do_not_matter(images, spatial, monkeypatch):
+    together = caption(spatial, images, length=9)
+    monkeypatch.setattr(captioning, "beam_search", None)  # what tracing would call
+    apart = caption(spatial, images, length=9, batch_size=2)
+    assert apart.sentences == together.sentences
+    np.testing.assert_allclose(apart.maps, together.maps, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_it_learns_to_say_what_is_where():
+    # A bright upper or lower half: what is above what.
+    images = np.zeros((8, 16, 16, 3), "float32")
+    images[::2, :8], images[1::2, 8:] = 1.0, 1.0
+    sentences = ["a star above a square", "a square above a star"] * 4
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((16, 16, 3))
+    encoder = keras.Model(inputs, keras.layers.AveragePooling2D(4)(inputs))
+    model = captioner(WORDS, encoder=encoder, cell="elman", units=16, embedding=8)
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    batches = caption_batches(model, tf.data.Dataset.from_tensor_slices((images, sentences)), batch_size=4)
+    kerasdl.training.fit(model, batches, epochs=20, verbose=0)
+    assert caption(model, images[:2], length=8).sentences == sentences[:2]
+
+
+def test_it_forgets_nothing_when_saved(images, spatial, tmp_path):
+    spatial.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_allclose(padded((images, SENTENCES), loaded), padded((images, SENTENCES), spatial), atol=1e-6)
+    assert caption(loaded, images, length=9).sentences == caption(spatial, images, length=9).sentences
+
+
+def test_padding_counts_neither_in_the_loss_nor_in_the_metrics(images, spatial):
+    spatial.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    batches = caption_batches(spatial, tf.data.Dataset.from_tensor_slices((images, SENTENCES)))
+    (_, targets) = next(iter(batches))
+    assert targets.numpy().tolist()[1] == [4, 7, 6, 3, 0, 0, 0]
+    rows, steps = np.nonzero(targets.numpy())
+    said = padded((images, SENTENCES), spatial)[rows, steps]
+    right = targets.numpy()[rows, steps]
+    loss, accuracy = -np.log(said[np.arange(14), right]).mean(), (said.argmax(axis=1) == right).mean()
+    assert spatial.evaluate(batches, verbose=0) == pytest.approx([loss, accuracy], abs=1e-5)
+    history = kerasdl.training.fit(spatial, batches, epochs=1, verbose=0).history
+    assert (history["loss"][0], history["accuracy"][0]) == pytest.approx((loss, accuracy), abs=1e-5)
+
+
+def test_an_encoder_of_ones_own_becomes_part_of_one_flat_graph(spatial):
+    assert [layer.name for layer in spatial.layers if isinstance(layer, keras.layers.Conv2D)] == ["mine"]
+    assert not any(isinstance(layer, keras.Model) for layer in spatial.layers)
+
+
+def test_the_encoder_that_it_has_itself_makes_a_map_of_a_quarter(images):
+    model = captioner(WORDS, input_shape=(16, 20, 3), units=8, embedding=4)
+    assert caption(model, images, length=2).maps.shape == (3, 2, 4, 5)
+    convolutions = 5 * 5 * 3 * 16 + 9 * (16 * 24 + 24 * 48 + 48 * 64 + 64 * 64)
+    attention = 8 * 8 + 66 * 8 + 8
+    gru = 3 * ((4 + 66) * 8 + 8 * 8 + 2 * 8)
+    words = 10 * 4 + (8 + 66) * 10 + 10
+    normalisations = 2 * (16 + 24 + 48 + 64 + 64)
+    first = 66 * 8 + 8
+    count = sum(np.prod(weight.shape) for weight in model.trainable_weights)
+    assert count == convolutions + normalisations + attention + gru + words + first
+
+
+def test_data_come_single_or_in_batches(images):
+    model = build(attention=False)
+    single = tf.data.Dataset.from_tensor_slices((images, SENTENCES))
+    for pairs in (single, single.batch(2)):
+        lengths = [len(targets) for _, targets in caption_batches(model, pairs, batch_size=2)]
+        assert lengths == [2, 1]
+    unknown = caption_batches(model, tf.data.Dataset.from_tensors((images[0], "a green star")))
+    assert [targets.numpy().tolist() for _, targets in unknown] == [[[4, 1, 6, 3]]]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda x: x[0], r"`images` must have shape \(N, 16, 20, 3\), with at least one image. .* \(16, 20, 3\)\."),
+        (lambda x: x[:, :8], r"Received: shape \(3, 8, 20, 3\)\."),
+        (lambda x: x[:0], r"Received: shape \(0, 16, 20, 3\)\."),
+        (lambda x: x * 255, r"must be numbers in \[0, 1\]: divide images of whole numbers by 255. Received: numbers"),
+        (lambda x: x * np.nan, r"Received: numbers from nan to nan\."),
+    ],
+)
+def test_wrong_images_are_refused(images, spatial, change, text):
+    with pytest.raises(ValueError, match=text):
+        caption(spatial, change(images))
+
+
+def test_wrong_pairs_are_refused(images, spatial):
+    def pairs(pictures, sentences=SENTENCES):
+        return tf.data.Dataset.from_tensor_slices((pictures, sentences))
+
+    with pytest.raises(TypeError, match=r"`pairs` must be a tf.data.Dataset of \(image, caption\)"):
+        caption_batches(spatial, (images, SENTENCES))
+    with pytest.raises(ValueError, match=r"images of the model's shape \(16, 20, 3\).* float32 of shape \(8, 20, 3\)"):
+        caption_batches(spatial, pairs(images[:, :8]))
+    with pytest.raises(ValueError, match="Received: uint8"):
+        caption_batches(spatial, pairs(images.astype("uint8")))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"words in every caption. Received: an empty one"):
+        list(caption_batches(spatial, pairs(images, ["a star", " ", "a"])))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="divide images of whole numbers by 255"):
+        list(caption_batches(spatial, pairs(images * 255)))
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"input_shape": (16, 20)}, r"`input_shape` must be \(height, width, channels\), with sides of at least 16"),
+        ({"cell": "rnn"}, "`cell` must be one of 'elman', 'gru', 'lstm'"),
+        ({"units": 0}, "`units` must be a whole number of at least 1. Received: units=0"),
+        ({"encoder": keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])}, "to one feature map"),
+        ({"encoder": 3}, "`encoder` must be a functional model"),
+    ],
+)
+def test_wrong_arguments_are_refused(options, text):
+    with pytest.raises(ValueError, match=text):
+        captioner(WORDS, **options)
+
+
+def test_other_models_and_numbers_are_refused(images, spatial):
+    with pytest.raises(ValueError, match=r"`model` must be what kerasdl.sequences.captioner makes"):
+        caption(keras.Sequential(), images)
+    with pytest.raises(ValueError, match=r"`beam_width` must be a whole number of at least 1. Received: beam_width=0"):
+        caption(spatial, images, beam_width=0)
