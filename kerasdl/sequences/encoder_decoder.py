@@ -95,12 +95,13 @@ def recurrent_steps(model: keras.Model, source: tf.Tensor, *, beam_width: int) -
         [name for name in names if re.fullmatch(rf"start{depth}_\d", name)] for depth in range(1, len(decoders) + 1)
     ]
     with_attention = "attention" in names
-    wanted = [name for each in starts for name in each] + ["source_words", "memory"] * with_attention
+    wanted = ["source_words", *(name for each in starts for name in each)] + ["memory"] * with_attention
     encoder = keras.Model(model.get_layer("source").output, [model.get_layer(name).output for name in wanted])
-    found = encoder(source, training=False)
-    state = tf.nest.pack_sequence_as(starts, found[: len(found) - 2 * with_attention])
+    ids, *found = encoder(source, training=False)
     if with_attention:
-        ids, memory = (tf.repeat(part, beam_width, axis=0) for part in found[-2:])
+        *found, memory = found
+        ids, memory = (tf.repeat(part, beam_width, axis=0) for part in (ids, memory))
+    state = tf.nest.pack_sequence_as(starts, found)
 
     def step(words: tf.Tensor, state: list[list[tf.Tensor]]) -> tuple[tf.Tensor, list, tf.Tensor]:
         # A copy, without the mask that cells know nothing of.

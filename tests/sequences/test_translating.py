@@ -1,0 +1,280 @@
+"""Translators: what is written word by word is what the whole network says, and padding never counts."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasdl import training
+from kerasdl.sequences import (
+    corpus_bleu,
+    translate,
+    translation_batches,
+    translations,
+    translator,
+    vocabulary,
+)
+from kerasdl.sequences.encoder_decoder import recurrent_steps
+from kerasdl.sequences.transformer import transformer_steps
+
+PAIRS = [
+    ("I see a dog.", "Je vois un chien."),
+    ("You see.", "Tu vois."),
+    ("A cat sees me now", "Un chat me voit maintenant"),
+    ("", "vide"),
+]
+SOURCE, TARGET = (vocabulary([pair[side] for pair in PAIRS]) for side in (0, 1))
+KINDS = {
+    "elman": {"cell": "elman", "dropout": 0.1},
+    "gru": {"cell": "gru", "layers": 2},
+    "lstm": {"cell": "lstm", "bidirectional": False, "layers": 2, "embedding": 5},
+    "last state": {"cell": "elman", "attention": False},
+    "last states": {"cell": "lstm", "attention": False},
+    "transformer": {"cell": "transformer", "layers": 2, "dropout": 0.1},
+}
+# Keras says so where a sentence has one word, and nothing is compiled.
+pytestmark = pytest.mark.filterwarnings("ignore:.*You are using a softmax over axis")
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def make(kind="gru", seed=1, **options):
+    keras.utils.set_random_seed(seed)
+    model = translator(SOURCE, TARGET, **{"units": 8, **KINDS[kind], **options})
+    # Sharper than at the start, so that what a step sees makes a difference.
+    for weight in model.trainable_weights:
+        weight.assign(weight * 2)
+    return model
+
+
+def log_probabilities(model, sources, targets):
+    inputs = {"source": tf.constant(sources), "target": tf.constant(targets)}
+    return np.log(model(inputs, training=False).numpy())
+
+
+@every_kind
+def test_the_decoder_step_by_step_says_what_the_whole_network_says(kind):
+    model = make(kind)
+    sources, targets = ["a dog sees?", "", "You see a cat."], ["un chien voit", "vide", "tu vois inconnu un chat."]
+    expected = log_probabilities(model, sources, targets)
+    state, step = (transformer_steps if kind == "transformer" else recurrent_steps)(
+        model, tf.constant(sources), beam_width=1
+    )
+    words = model.get_layer("target_words")(tf.constant(targets))
+    for at in range(words.shape[1]):
+        said, state, looked = step(tf.cast(words[:, at], "int32"), state)
+        there = words[:, at] != 0
+        np.testing.assert_allclose(said[there], expected[there, at], atol=1e-4)
+        if looked.shape[1]:
+            np.testing.assert_allclose(looked.numpy()[there & [True, False, True]].sum(axis=1), 1, atol=1e-5)
+            assert not looked.numpy()[0, 4:].any()
+    assert expected.std() > 0.1
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "elman",
+        "transformer",
+        *(pytest.param(k, marks=pytest.mark.slow) for k in KINDS if k not in ("elman", "transformer")),
+    ],
+)
+def test_longer_companions_in_a_batch_change_nothing(kind):
+    model = make(kind)
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    alone = log_probabilities(model, ["You see."], ["tu vois"])
+    beside = log_probabilities(model, ["You see.", "a cat sees me now ."], ["tu vois", "un chat me voit maintenant ."])
+    np.testing.assert_allclose(beside[0, :3], alone[0], atol=1e-5)
+    # Keras' mask reaches the loss: it is the mean over the words there are.
+    (inputs, words), *_ = translation_batches(model, PAIRS[:3], batch_size=3)
+    output = model(inputs)
+    there = words.numpy() != 0
+    assert output._keras_mask.numpy().tolist() == there.tolist()
+    likelihood = np.take_along_axis(output.numpy(), words.numpy()[..., None], axis=2)[..., 0]
+    loss = model.compute_loss(y=words, y_pred=output)
+    assert float(loss) == pytest.approx(float(-np.log(likelihood[there]).mean()), abs=1e-5)
+
+
+@pytest.mark.slow
+def test_both_ways_of_training_measure_the_same_and_learn():
+    histories = []
+    for fit in (functools.partial(keras.Model.fit, shuffle=False), training.fit):
+        model = make("elman", units=24, dropout=0.0)
+        model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        histories.append(fit(model, translation_batches(model, PAIRS[:3], batch_size=2), epochs=25, verbose=0).history)
+    np.testing.assert_allclose(histories[0]["loss"][:3], histories[1]["loss"][:3], rtol=1e-4)
+    assert histories[1]["accuracy"][-1] == 1
+    sources, targets = zip(*PAIRS[:3], strict=True)
+    assert translate(model, sources).sentences == [target.lower() for target in targets]
+    assert corpus_bleu(translate(model, sources).sentences, targets) == pytest.approx(100)
+
+
+@pytest.mark.parametrize("kind", ["gru", pytest.param("transformer", marks=pytest.mark.slow)])
+def test_greedy_search_is_a_loop_that_takes_the_likeliest_word(kind, tmp_path, monkeypatch):
+    model = make(kind, layers=1)
+    model.save(tmp_path / "model.keras")
+    model = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    traced = []
+    monkeypatch.setattr(translations, "beam_search", lambda *a, **k: traced.append(1) or search(*a, **k))
+    sources = ["a dog sees you now.", "", "Something unknown!", "see"]
+    answer = translate(model, sources, length=7)
+    names = model.get_layer("target_words").get_vocabulary()
+    for source, sentence, words, score in zip(sources, answer.sentences, answer.words, answer.scores, strict=True):
+        if not source:
+            assert (sentence, words, score) == ("", [], 0)
+            continue
+        expected, total = [], 0.0
+        while len(expected) < 7 and "[END]" not in expected:
+            said = log_probabilities(model, [source], [" ".join(expected)])[0, -1]
+            best = 3 + int(said[3:].argmax())  # neither padding, nor unknown, nor the start
+            expected.append(names[best])
+            total += said[best]
+        assert words == [word for word in expected if word != "[END]"]
+        assert score == pytest.approx(total / ((5 + len(expected)) / 6) ** 0.6, abs=1e-4)
+    # The sources are given as the model reads them, and the attention has their shape.
+    assert answer.source_words[0] == ["a", "dog", "sees", "you", "now", "."]
+    for weights, words, source in zip(answer.attention, answer.words, answer.source_words, strict=True):
+        assert weights.shape == (len(words), len(source))
+        np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-5)
+    # Other sentences, as many or not, are nothing new.
+    assert len(translate(model, ["me"] * 3, length=7).sentences) == 3
+    assert traced == [1]
+
+
+search = translations.beam_search
+
+
+def test_batches_have_the_strings_and_the_numbers_of_the_words():
+    model = make()
+    data = tf.data.Dataset.from_tensor_slices(tuple(map(list, zip(*PAIRS, strict=True))))
+    for pairs in (PAIRS, data, data.batch(3)):
+        (inputs, words), *others = translation_batches(model, pairs, batch_size=4)
+        assert not others
+        assert inputs["source"].numpy().tolist() == [pair[0].encode() for pair in PAIRS]
+        names = np.array(model.get_layer("target_words").get_vocabulary())
+        assert [" ".join(names[row[row > 0]]) for row in words.numpy()] == [
+            "je vois un chien . [END]",
+            "tu vois . [END]",
+            "un chat me voit maintenant [END]",
+            "vide [END]",
+        ]
+
+
+def test_shuffled_batches_are_other_ones_in_each_epoch_and_of_similar_lengths():
+    model = make()
+    pairs = [(f"a {'cat ' * (number % 8)}", f"{number} {'chat ' * (number % 8)}") for number in range(128)]
+    data = translation_batches(model, pairs, batch_size=8, shuffle=True, seed=3)
+    assert len(data) == 16
+    epochs = [[text for inputs, _ in data for text in inputs["target"].numpy().tolist()] for _ in range(2)]
+    assert epochs[0] != epochs[1]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(target.encode() for _, target in pairs)
+    shapes = [words.shape[1] for _, words in data]
+    assert np.mean([int((words != 0).numpy().sum()) / words.numpy().size for _, words in data]) > 0.95
+    assert shapes != sorted(shapes)
+    again = translation_batches(model, pairs, batch_size=8, shuffle=True, seed=3)
+    assert [t for inputs, _ in again for t in inputs["target"].numpy().tolist()] == epochs[0]
+
+
+def test_parameters_are_those_of_the_papers_formulas():
+    words, written, units = len(SOURCE) + 2, len(TARGET) + 4, 8
+    gru = make("gru", layers=1)
+    both = 3 * (8 * units + units * units + 2 * units)
+    attention = units * units + 2 * units * units + units
+    expected = (words + written) * 8 + 2 * both + (2 * units + 1) * units + both
+    expected += attention + (3 * units + 1) * units + (units + 1) * written
+    assert gru.count_params() == expected
+    # Vaswani et al.: four projections in each attention, and two layers of four times the units.
+    transformer = make("transformer", layers=1)
+    looking, feed_forward, norm = 4 * (units + 1) * units, 8 * units * units + 5 * units, 2 * units
+    expected = (words + written) * units + 3 * looking + 2 * feed_forward + 7 * norm + (units + 1) * written
+    assert transformer.count_params() == expected
+
+
+def test_bleu_is_what_one_counts_by_hand():
+    # Six words each: 5 of 6 words, 3 of 5 pairs, 2 of 4 threes, 1 of 3 fours, each seen in the reference.
+    assert corpus_bleu(["the cat sat on a mat"], ["The cat sat on the mat"]) == pytest.approx(
+        100 * (5 / 6 * 3 / 5 * 2 / 4 * 1 / 3) ** 0.25
+    )
+    # The paper's own example: "the" seven times counts twice.
+    assert corpus_bleu(["the the the the the the the"], ["the cat is on the mat"], longest=1) == pytest.approx(
+        100 * 2 / 7
+    )
+    # Too short: all runs are right, times exp(1 - 6 / 4); the counts are those of both sentences together.
+    assert corpus_bleu(["the cat sat on"], ["the cat sat on the mat"]) == pytest.approx(100 * np.exp(-0.5))
+    assert corpus_bleu(["a b c d", "x"], ["a b c d", "y"]) == pytest.approx(100 * (4 / 5) ** 0.25)
+    assert corpus_bleu(["a b c d", ""], ["a b c d", ""]) == pytest.approx(100)
+    assert corpus_bleu(["a b c"], ["a b c"]) == 0  # has no run of four
+    with pytest.raises(ValueError, match=r"at least one. Received: 0 translations and 1 references.$"):
+        corpus_bleu([], ["a"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"cell": "rnn"}, "`cell` must be one of 'elman', 'gru', 'lstm', 'transformer'. Received: cell='rnn'."),
+        ({"units": 0}, "`units` must be a whole number of at least 1. Received: units=0."),
+        (
+            {"cell": "transformer", "attention": False},
+            "A transformer is made of attention. Received: attention=False.",
+        ),
+        (
+            {"cell": "transformer", "embedding": 4, "units": 8},
+            "In a transformer words have as many numbers as states: leave `embedding` out. Received: 4.",
+        ),
+        (
+            {"cell": "transformer", "units": 10},
+            "`units` must be an even multiple of `heads`. Received: units=10, heads=4.",
+        ),
+    ],
+)
+def test_what_cannot_be_built_is_refused(arguments, message):
+    with pytest.raises(ValueError, match="Received") as raised:
+        translator(SOURCE, TARGET, **arguments)
+    assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    ("sentences", "options", "error", "message"),
+    [
+        ("one", {}, TypeError, "`sentences` must be a list of sentences. Received: one, 'one'."),
+        (["a", 3], {}, TypeError, "`sentences` must be strings. Received: 3."),
+        (["a"], {"length": 0}, ValueError, "`length` must be a whole number of at least 1. Received: length=0."),
+        (
+            ["a"],
+            {"beam_width": True},
+            ValueError,
+            "`beam_width` must be a whole number of at least 1. Received: beam_width=True.",
+        ),
+    ],
+)
+def test_what_cannot_be_translated_is_refused(sentences, options, error, message):
+    with pytest.raises(error) as raised:
+        translate(make(), sentences, **options)
+    assert str(raised.value) == message
+
+
+def test_other_models_and_other_data_are_refused():
+    other = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)], name="other")
+    for call in (lambda: translate(other, ["a"]), lambda: translation_batches(other, PAIRS)):
+        with pytest.raises(
+            ValueError, match=r"^`model` must be one that kerasdl.sequences.translator made. Received: <"
+        ):
+            call()
+    model = make()
+    for pairs in ([("a", 1)], ["a"], tf.data.Dataset.from_tensor_slices(["a"])):
+        with pytest.raises(TypeError, match=r"^`pairs` must be pairs of strings, \(source, target\). Received: "):
+            translation_batches(model, pairs)
+    with pytest.raises(ValueError, match=r"^`pairs` must hold at least one pair of strings. Received: none.$"):
+        translation_batches(model, [])
+
+
+@pytest.mark.parametrize("kind", ["last state", "transformer"])
+def test_a_sentence_much_longer_than_all_before_has_probabilities_too(kind):
+    said = log_probabilities(make(kind), ["a cat sees " * 100], ["un chat voit " * 100])
+    assert said.shape[1] == 301
+    assert np.isfinite(said).all()
+
+
+def test_nothing_to_translate():
+    assert translate(make(), []).sentences == []
