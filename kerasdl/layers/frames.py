@@ -66,6 +66,8 @@ class FramesOfClips(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Keeps the frames that are data."""
+        if inputs.shape[1] == 0:
+            raise ValueError(f"Clips must have at least one frame. Received: clips of shape {tuple(inputs.shape)}.")
         return tf.boolean_mask(inputs, _computed_frames(inputs))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

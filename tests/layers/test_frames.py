@@ -56,3 +56,7 @@ def test_what_is_no_clip_is_refused():
     with pytest.raises(ValueError, match="ClipsOfFrames must") as told:
         ClipsOfFrames()(np.ones((3, 4, 5)))
     assert str(told.value) == "ClipsOfFrames must be called on [values, clips]. Received: shapes (3, 4, 5)."
+    with pytest.raises(
+        ValueError, match=r"Clips must have at least one frame. Received: clips of shape \(2, 0, 3, 3, 2\)"
+    ):
+        FramesOfClips()(CLIPS[:, :0])

@@ -43,7 +43,7 @@ def box_grid(
     height, width = np.asarray(images[0]).shape[:2]
     with matplotlib.rc_context(STYLE):
         for axes, of_image in zip(figure.axes, each, strict=False):
-            shades = matplotlib.colormaps["plasma"](np.linspace(0.25, 0.95, len(of_image)))
+            shades = matplotlib.colormaps["plasma"](np.linspace(0.35, 0.95, len(of_image)))
             for number, (box, shade) in enumerate(zip(of_image, shades, strict=True), start=1):
                 # Pixels have their centres at whole numbers.
                 top, left, bottom, right = box * [height, width, height, width] - 0.5
