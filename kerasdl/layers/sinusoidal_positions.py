@@ -20,8 +20,8 @@ class SinusoidalPositions(keras.layers.Layer):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Example:
-        >>> SinusoidalPositions()(np.zeros((1, 2, 2), "float32")).numpy().round(2).tolist()
-        [[[0.0, 1.0], [0.84, 0.54]]]
+        >>> (100 * SinusoidalPositions()(np.zeros((1, 2, 2)))).numpy().round().tolist()
+        [[[0.0, 100.0], [84.0, 54.0]]]
 
     Reference:
         [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762), sections 3.4 and 3.5

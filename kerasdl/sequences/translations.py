@@ -26,6 +26,9 @@ class Translations(NamedTuple):
         attention: For each sentence `(words, source words)` float32: how much each word looked at each of the source;
             None for a model without attention. `plots.attention(attention[i], source_words[i], words[i])` draws it.
         scores: `(sentences,)`: log P of each, divided as `length_penalty` says.
+
+    Reference:
+        [Bahdanau et al., 2014](https://arxiv.org/abs/1409.0473), section 5.2.1, for the attention
     """
 
     sentences: list[str]
