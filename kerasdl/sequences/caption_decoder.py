@@ -5,10 +5,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerasdl.layers import SpatialAttention
+from kerasdl.layers import ElmanCell, SpatialAttention
 from kerasdl.sequences.recurrent import check_recurrent
 
-_CELLS = {"elman": keras.layers.SimpleRNNCell, "gru": keras.layers.GRUCell, "lstm": keras.layers.LSTMCell}
+_CELLS = {"elman": ElmanCell, "gru": keras.layers.GRUCell, "lstm": keras.layers.LSTMCell}
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kerasdl
-from kerasdl.layers import SpatialAttention
+from kerasdl.layers import ElmanRNN, SpatialAttention
 from kerasdl.sequences import caption, caption_batches, captioner, captioning
 from kerasdl.sequences.caption_decoder import CaptionDecoder
 
@@ -70,6 +70,11 @@ def test_the_captioning_formula_in_numpy():
     for t in range(4):
         h = np.tanh(words[:, t] @ of_word + h @ recurrent + image @ of_image + bias)
         np.testing.assert_allclose(states[:, t], h, atol=1e-6)
+    # The same as the layer that is given v as a context.
+    layer = ElmanRNN(6, return_sequences=True)
+    layer(words, context=image)
+    layer.set_weights([of_word, recurrent, bias, of_image])
+    np.testing.assert_allclose(layer(words, context=image), states, atol=1e-6)
 
 
 def test_with_attention_the_state_before_the_word_is_the_query():
