@@ -1,0 +1,234 @@
+"""Why does a recurrent network forget, and what keeps its gradient alive over a hundred steps?
+
+Paper:  [Bengio et al., 1994](https://doi.org/10.1109/72.279181);
+        [Pascanu et al., 2013](https://arxiv.org/abs/1211.5063);
+        [Hochreiter and Schmidhuber, 1997](https://doi.org/10.1162/neco.1997.9.8.1735)
+Run:    python -m tutorials.gradient_flow
+Takes:  about 90 seconds on 2 cores
+Expect: to be measured.
+
+To learn that the end of a sequence depends on its beginning, a network needs a gradient that comes all the way back.
+Between two steps of an Elman network it is multiplied by `diag(1 - h_t^2) W_h`, and over a hundred steps by a hundred
+such matrices. If s is the largest singular value of `W_h`, no step stretches a gradient more than s times:
+
+- below 1 the gradient *vanishes*, at least as fast as `s^T`, whatever the inputs;
+- above 1 it *may* explode. It need not: a saturated unit has a derivative near 0, and lets nothing through.
+
+Three things are measured here. How fast the gradient shrinks or grows, for matrices that are a number times a
+rotation, so that all singular values are that number. Whether an explosion harms the training, and whether it
+helps to shorten each gradient that is longer than 1 (*clipping*). And how long a network can remember: the first symbol
+of a row is to be named after many others that mean nothing.
+
+An LSTM has a memory that is not multiplied by a matrix but by its forget gate, `c_t = f_t c_{t-1} + ...`: with f = 1
+the gradient stays as it is for ever. But at first no gate is 1. Keras begins at a bias of 1, so that f = 0.73, and
+0.73^100 is 2e-14. With a bias of log T the gate lets the memory live for about T steps
+([Tallec and Ollivier, 2018](https://arxiv.org/abs/1804.11188)).
+
+Exercises:
+
+1. The Elman network here begins with a rotation, whose singular values are 1. Why does its gradient vanish all the
+   same? What does it do with `activation=None`, and why is that no solution?
+2. How far can the LSTM remember with a bias of log T, and the GRU, which Keras begins with gates half open? In the
+   GRU it is the update gate z whose bias counts.
+3. Clip at 0.01 and at 100 instead of 1. Which of the two is like no clipping, and what does the other cost?
+"""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasdl import training
+from kerasdl.layers import ElmanRNN
+from kerasdl.sequences import gradient_norms
+from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.visualization import plots
+
+KINDS = ("Elman", "LSTM, forget bias 1", "LSTM, forget bias log T")
+SYMBOLS = 4  # to be remembered; as many others mean nothing
+
+
+def rows(count: int, steps: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """One symbol and then others that mean nothing, one-hot: `(count, steps, 8)`, and what the first was."""
+    symbols = rng.integers(SYMBOLS, 2 * SYMBOLS, (count, steps))
+    symbols[:, 0] = rng.integers(SYMBOLS, size=count)
+    return np.eye(2 * SYMBOLS, dtype="float32")[symbols], symbols[:, 0]
+
+
+def set_singular_values(layer: keras.layers.RNN, value: float, rng: np.random.Generator) -> None:
+    """Makes the recurrent matrix of a built Elman layer a rotation times a number."""
+    kernel, recurrent, bias = layer.get_weights()
+    layer.set_weights([kernel, value * np.linalg.qr(rng.normal(size=recurrent.shape))[0], bias])
+
+
+def network(kind: str, steps: int, units: int) -> tuple[keras.Model, keras.layers.RNN]:
+    """A recurrent layer whose last state names the symbol; and that layer."""
+    inputs = keras.Input((steps, 2 * SYMBOLS))
+    layer = ElmanRNN(units) if kind == "Elman" else keras.layers.LSTM(units)
+    model = keras.Model(inputs, keras.layers.Dense(SYMBOLS, activation="softmax")(layer(inputs)))
+    if kind == "LSTM, forget bias log T":
+        kernel, recurrent, bias = layer.get_weights()
+        bias[units : 2 * units] = np.log(steps)
+        layer.set_weights([kernel, recurrent, bias])
+    return model, layer
+
+
+def train(
+    model: keras.Model, steps: int, epochs: int, examples: int, clip_norm: float, logs: Path, seed: int
+) -> tuple[float, list[float]]:
+    """How many of 500 fresh rows the network gets right at the end, and the loss of each epoch."""
+    rng = np.random.default_rng(seed)
+    data = tf.data.Dataset.from_tensor_slices(rows(examples, steps, rng)).shuffle(examples, seed=seed).batch(32)
+    fresh, firsts = rows(500, steps, rng)
+    watch = keras.callbacks.TensorBoard(logs)
+    history = training.fit(model, data, epochs=epochs, clip_norm=clip_norm, callbacks=[watch], verbose=2)
+    return float((model.predict(fresh, verbose=0).argmax(axis=-1) == firsts).mean()), history.history["loss"]
+
+
+@lesson
+def main(
+    *,
+    data: str = "first_symbol",
+    epochs: int | None = None,
+    units: int = 32,
+    seeds: int = 3,
+    quick: bool = False,
+    out: Path = Path("runs/gradient_flow"),
+) -> dict[str, float]:
+    """Measures gradients on their way back, then what becomes of them in training.
+
+    Args:
+        data: The task; there is only first_symbol, drawn here.
+        epochs: Passes over 2,000 rows for each network; 4 without it.
+        units: The size of every state.
+        seeds: How often everything is repeated, with other rows and other first weights.
+        quick: Short rows and one epoch, only to see that everything works.
+        out: Folder for the metrics, the figures and the TensorBoard logs.
+    """
+    if data != "first_symbol":
+        raise ValueError(f"`data` must be 'first_symbol'. Received: data={data!r}.")
+    epochs = epochs or (1 if quick else 4)
+    lengths, examples, seeds = ((4, 8), 64, 1) if quick else ((10, 30, 100), 2000, seeds)
+
+    # First without any training. Where nothing squashes, the logarithm of the gradient changes by log s at each step.
+    # Squashing takes from that: little where the inputs are weak and the gradient vanishes, for a small state stays in
+    # the middle of the tanh; and the more, the larger the state.
+    kinds = {
+        "linear: log s": (keras.activations.linear, 1.0),
+        "tanh, weak inputs": ("tanh", 0.1),
+        "tanh": ("tanh", 1.0),
+    }
+    values, back = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0), 50
+    norms, slopes = {}, {name: [] for name in kinds}
+    for name, (activation, strength) in kinds.items():
+        layer = ElmanRNN(units, activation=activation)
+        layer.build((None, back, 2 * SYMBOLS))
+        for value in values:
+            rng = np.random.default_rng(0)
+            inputs = strength * rows(64, back, rng)[0]
+            set_singular_values(layer, value, rng)
+            logarithms = np.log(gradient_norms(layer, inputs)).mean(axis=0)[::-1]
+            slopes[name].append(np.polyfit(np.arange(back), logarithms, 1)[0])
+            if name == "tanh":
+                norms[f"s = {value:g}"] = np.exp(logarithms)
+    plots.save(
+        plots.lines(
+            norms,
+            np.arange(back),
+            x_label="steps back from the end",
+            y_label="length of the gradient",
+            log_y=True,
+            markers=False,
+            title="Before training, gradients vanish or explode",
+        ),
+        out / "figures" / "gradient_norms.png",
+    )
+    plots.save(
+        plots.lines(
+            slopes,
+            np.log(values),
+            x_label="log s (s: singular values of the recurrent matrix)",
+            y_label="growth of log |dL/dh| per step back",
+            title="The gradient grows s-fold per step back, or less",
+        ),
+        out / "figures" / "slopes.png",
+    )
+    metrics = {"linear_slope_minus_log_s": np.abs(slopes["linear: log s"] - np.log(values)).max()}
+    for value in (0.5, 1.2, 2.0):
+        metrics[f"tanh_slope_at_{value}"] = slopes["tanh"][values.index(value)]
+    metrics["tanh_slope_minus_log_s_at_most"] = (slopes["tanh"] - np.log(values)).max()
+
+    # Now training, by plain gradient descent with a rate of 0.3, from singular values of 1.5. One step along a gradient
+    # that is long throws the weights far away, to where other gradients are long too. Shortened to length 1 it keeps
+    # its direction. (At a rate of 0.1 both learn: what clipping saves one from is to have to find that rate.)
+    far = 20
+    clips = {"as it is": 1e9, "clipped at 1": 1.0}
+    losses: dict[str, list[list[float]]] = {name: [] for name in clips}
+    rights: dict[str, list[float]] = {name: [] for name in clips}
+    for seed in range(seeds):
+        for name, clip_norm in clips.items():
+            keras.utils.set_random_seed(seed)
+            model, layer = network("Elman", far, units)
+            set_singular_values(layer, 1.5, np.random.default_rng(seed))
+            model.compile(keras.optimizers.SGD(0.3), "sparse_categorical_crossentropy")
+            logs = out / "logs" / f"{name.replace(' ', '_')}_seed{seed}"
+            print(f"\nGradient {name}, seed {seed}")
+            right, loss = train(model, far, epochs, examples, clip_norm, logs, seed)
+            rights[name].append(right)
+            losses[name].append(loss)
+    plots.save(
+        plots.lines(
+            {f"gradient {name}": np.mean(loss, axis=0) for name, loss in losses.items()},
+            x_label="epoch",
+            y_label="training loss",
+            errors={f"gradient {name}": standard_error(loss) for name, loss in losses.items()},
+            title=f"Gradients that explode spoil the training (chance: {np.log(SYMBOLS):.2f})",
+        ),
+        out / "figures" / "clipping.png",
+    )
+    for name, values_of in rights.items():
+        metrics[f"accuracy_{'clipped' if 'clipped' in name else 'unclipped'}"] = np.mean(values_of)
+
+    # Last, memory. The Elman network begins with a rotation, which is the best that it can do: singular values of 1.
+    memory: dict[str, list[list[float]]] = {name: [] for name in KINDS}
+    for seed in range(seeds):
+        for name in KINDS:
+            memory[name].append([])
+            for steps in lengths:
+                keras.utils.set_random_seed(seed)
+                model, _ = network(name, steps, units)
+                model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy")
+                print(f"\n{name}, {steps} steps, seed {seed}")
+                logs = out / "logs" / f"{name.split(',')[-1].strip().replace(' ', '_')}_{steps}_seed{seed}"
+                memory[name][-1].append(train(model, steps, epochs, examples, 1.0, logs, seed)[0])
+    plots.save(
+        plots.lines(
+            {name: 100 * np.mean(right, axis=0) for name, right in memory.items()},
+            lengths,
+            x_label="steps between the symbol and the answer",
+            y_label="symbols remembered, in %",
+            errors={name: 100 * standard_error(right) for name, right in memory.items()},
+            log_x=True,
+            title=f"Remembered after {epochs * examples:,} training rows (chance: {100 / SYMBOLS:.0f} %)",
+        ),
+        out / "figures" / "memory.png",
+    )
+    for name, right in memory.items():
+        for steps, mean, error in zip(lengths, np.mean(right, axis=0), standard_error(right), strict=True):
+            key = f"{name.split(',')[-1].strip().lower().replace(' ', '_')}_{steps}_steps"
+            metrics |= {key: mean, f"{key}_error": error}
+    return metrics
+
+
+def standard_error(values: list[list[float]]) -> np.ndarray:
+    """Standard error of the mean over the first axis; 0 for a single row.
+
+    Args:
+        values: One row per seed.
+    """
+    return np.std(values, axis=0, ddof=min(1, len(values) - 1)) / np.sqrt(len(values))
+
+
+if __name__ == "__main__":
+    command_line(main)
