@@ -120,7 +120,8 @@ def main(
         "tanh": ("tanh", 1.0),
     }
     values, back = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0), 50
-    norms, slopes = {}, {name: [] for name in kinds}
+    norms: dict[str, np.ndarray] = {}
+    slopes: dict[str, list[float]] = {name: [] for name in kinds}
     for name, (activation, strength) in kinds.items():
         layer = ElmanRNN(units, activation=activation)
         layer.build((None, back, 2 * SYMBOLS))
@@ -214,8 +215,8 @@ def main(
         ),
         out / "figures" / "memory.png",
     )
-    for name, right in memory.items():
-        for steps, mean, error in zip(lengths, np.mean(right, axis=0), standard_error(right), strict=True):
+    for name, remembered in memory.items():
+        for steps, mean, error in zip(lengths, np.mean(remembered, axis=0), standard_error(remembered), strict=True):
             key = f"{name.split(',')[-1].strip().lower().replace(' ', '_')}_{steps}_steps"
             metrics |= {key: mean, f"{key}_error": error}
     return metrics

@@ -8,8 +8,8 @@ Expect: to be measured.
 
 Who sleeps in a laboratory is recorded all night, and somebody names every 30 seconds: awake, the light stages N1 and
 N2, the deep N3, or REM, in which one dreams. What is looked at are rhythms in the electroencephalogram: slow delta
-waves say N3, spindles (sigma) N2, and alpha waves that the eyes are closed and nobody sleeps. One half minute alone is often
-not clear. But stages last: who was in REM a moment ago, most likely still is, and who is in N3 will not be in REM next.
+waves say N3, spindles (sigma) say N2, and alpha waves that somebody lies awake with closed eyes. One half minute alone
+is often not clear. But stages last: who was in REM a moment ago most likely still is, and after N3 comes no REM.
 
 The nights here are drawn by a process that we know: a Markov chain that nobody sees goes from stage to stage, and each
 half minute the strengths of five rhythms are drawn around the means of the stage. So one can compute how often the best
@@ -205,7 +205,7 @@ def main(
         out / "figures" / "night.png",
     )
 
-    metrics = {}
+    metrics: dict[str, float] = {}
     for sees in SEES:
         name = sees.replace(" ", "_")
         metrics |= {f"{name}_accuracy": right[sees].mean(), f"{name}_error": error[sees], f"{name}_best": limit[sees]}
