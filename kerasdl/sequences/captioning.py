@@ -145,6 +145,9 @@ def caption_batches(model: keras.Model, pairs: tf.data.Dataset, *, batch_size: i
         >>> pairs = tf.data.Dataset.from_tensors((np.zeros((16, 16, 3), "float32"), "a star"))
         >>> [targets.numpy().tolist() for _, targets in caption_batches(model, pairs)]
         [[[5, 4, 3]]]
+
+    Reference:
+        [Williams and Zipser, 1989](https://doi.org/10.1162/neco.1989.1.2.270): teacher forcing
     """
     _decoder(model)
     wanted = tuple(model.inputs[0].shape[1:])

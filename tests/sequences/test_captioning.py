@@ -1,5 +1,8 @@
 """Captions, and where each word looked."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -119,7 +122,15 @@ def test_the_maps_are_those_of_the_trained_model_and_end_with_the_sentence(image
         np.testing.assert_allclose(here[: len(words)], there[: len(words)], atol=1e-5)
         np.testing.assert_allclose(here[: len(words)].sum(axis=(1, 2)), 1, atol=1e-5)
         assert not here[len(words) :].any()
-    assert caption(build(attention=False), images, length=2).maps is None
+
+
+def test_without_attention_there_are_no_maps_and_a_model_that_has_written_can_be_forgotten(images):
+    model = build(attention=False)
+    assert caption(model, images, length=2).maps is None
+    known = weakref.ref(model)
+    del model
+    gc.collect()
+    assert known() is None
 
 
 def test_a_wider_beam_finds_what_is_no_less_likely(images, spatial):
