@@ -1,6 +1,6 @@
 """Sequence models: one kind of task per file, text in and text out, and why they are hard to train."""
 
-from kerasdl.sequences.captioning import caption, caption_batches, captioner
+from kerasdl.sequences.captioning import Captions, caption, caption_batches, captioner
 from kerasdl.sequences.classifying import classifier, classify
 from kerasdl.sequences.generating import generate
 from kerasdl.sequences.gradient_flow import gradient_norms
@@ -13,6 +13,7 @@ from kerasdl.sequences.translations import Translations, translate
 from kerasdl.sequences.video import video_classifier
 
 __all__ = [
+    "Captions",
     "Translations",
     "caption",
     "caption_batches",

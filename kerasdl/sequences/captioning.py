@@ -193,6 +193,9 @@ class Captions(NamedTuple):
         maps: `(images, words, height, width)` float32: how much `words[i][t]` looked at each place, which sums to 1;
             behind the last word 0. None without attention.
         log_probabilities: `(images,)`: log P of each sentence with its end.
+
+    Reference:
+        [Xu et al., 2015](https://arxiv.org/abs/1502.03044), section 5.4, for the maps
     """
 
     sentences: list[str]
