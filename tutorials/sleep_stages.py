@@ -188,10 +188,10 @@ def main(
                 "best possible": [100 * limit[sees] for sees in SEES],
                 "network": [100 * right[sees].mean() for sees in SEES],
             },
-            [f"sees {sees}" for sees in SEES],
+            [sees.replace("and ", "and\n") for sees in SEES],
             y_label="steps named right, in %",
             written="{:.1f}",
-            title="What the past and the future are worth",
+            title="How often one is right who sees ...",
         ),
         out / "figures" / "past_and_future.png",
     )
