@@ -12,6 +12,7 @@ from kerasdl.visualization.plots.landscapes import contours, surfaces
 from kerasdl.visualization.plots.matrices import confusion_matrix
 from kerasdl.visualization.plots.nodes import graphs
 from kerasdl.visualization.plots.overlays import compare_maps, overlay_grid
+from kerasdl.visualization.plots.passages import passages
 from kerasdl.visualization.plots.points import clouds
 from kerasdl.visualization.plots.stacks import stacked_bars
 from kerasdl.visualization.plots.staircases import staircase
@@ -34,6 +35,7 @@ __all__ = [
     "image_grid",
     "lines",
     "overlay_grid",
+    "passages",
     "save",
     "scatter",
     "stacked_bars",
