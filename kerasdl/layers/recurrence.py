@@ -45,11 +45,12 @@ def elman_states(
     Returns:
         The states, `(batch, steps, units)`, or None in their place, and the last one, `(batch, units)`.
     """
+    arguments = (inputs, kernel, offset, recurrent_kernel, state, mask, activation, every_step)
     if tf.executing_eagerly():
-        run = _traced
-    else:
-        run = _compiled if _worth_compiling(inputs, recurrent_kernel, state, mask, activation, every_step) else _states
-    return run(inputs, kernel, offset, recurrent_kernel, state, mask, activation, every_step)
+        return _states(*arguments, forward=_traced_forward, backward=_traced_backward)
+    if _worth_compiling(inputs, recurrent_kernel, state, mask, activation, every_step):
+        return _states(*arguments, forward=_compiled_forward, backward=_compiled_backward)
+    return _states(*arguments)
 
 
 def _worth_compiling(inputs: tf.Tensor, recurrent_kernel: tf.Tensor, state: tf.Tensor, *others: Any) -> bool:
@@ -74,24 +75,50 @@ def _states(
     mask: tf.Tensor | None,
     activation: str,
     every_step: bool,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    steps, mask = project(inputs, kernel, offset), time_first(mask)
-    function, derivative = ACTIVATIONS[activation]
+    forward: Callable | None = None,
+    backward: Callable | None = None,
+) -> tuple[tf.Tensor | None, tf.Tensor]:
+    forward, backward = forward or _forward, backward or _backward
+    mask = time_first(mask)
+    count = 4 if offset is None else 5
 
     @tf.custom_gradient
-    def recur(steps: tf.Tensor, recurrent_kernel: tf.Tensor, state: tf.Tensor) -> tuple[Any, Callable]:
-        states, last = loop(steps, state, mask, lambda step, h: function(step + tf.matmul(h, recurrent_kernel)))
+    def run(*tensors: tf.Tensor) -> tuple[Any, Callable]:
+        # Stopped, since XLA's functions would hand over lists for a gradient that is never taken.
+        states, last = forward(mask, activation, *map(tf.stop_gradient, tensors))
 
-        def back(*upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            every, d_last = upstream if every_step else (None, *upstream)
-            return _back_through_time(every, d_last, states, recurrent_kernel, state, mask, derivative)
+        @tf.custom_gradient
+        def back(*tensors: tf.Tensor) -> tuple[Any, Callable]:
+            def again(*upstream: tf.Tensor) -> list[tf.Tensor]:
+                # The gradient's own gradient is left to automatic differentiation.
+                with tf.GradientTape() as tape:
+                    tape.watch(tensors)
+                    recomputed, _ = _forward(mask, activation, *tensors[:count])
+                    gradients = _backward(mask, activation, recomputed, tensors[count:], *tensors[:count])
+                return tape.gradient(gradients, tensors, upstream, unconnected_gradients="zero")
 
-        return ((states, last) if every_step else last), back
+            stopped = [tf.stop_gradient(tensor) for tensor in tensors]
+            return backward(mask, activation, states, tuple(stopped[count:]), *stopped[:count]), again
 
-    if not every_step:
-        return None, recur(steps, recurrent_kernel, state)
-    states, last = recur(steps, recurrent_kernel, state)
-    return tf.transpose(states, (1, 0, 2)), last
+        return ((states, last) if every_step else last), lambda *upstream: back(*tensors, *upstream)
+
+    found = run(inputs, kernel, recurrent_kernel, state, *([] if offset is None else [offset]))
+    return (tf.transpose(found[0], (1, 0, 2)), found[1]) if every_step else (None, found)
+
+
+def _forward(
+    mask: tf.Tensor | None,
+    activation: str,
+    inputs: tf.Tensor,
+    kernel: tf.Tensor,
+    recurrent_kernel: tf.Tensor,
+    state: tf.Tensor,
+    offset: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The states, time first, and the last."""
+    function, _ = ACTIVATIONS[activation]
+    steps = project(inputs, kernel, offset)
+    return loop(steps, state, mask, lambda step, h: function(step + tf.matmul(h, recurrent_kernel)))
 
 
 def project(inputs: tf.Tensor, kernel: tf.Tensor, offset: tf.Tensor | None) -> tf.Tensor:
@@ -133,24 +160,28 @@ def loop(
     return history.stack()[:length], last
 
 
-def _back_through_time(
-    d_states: tf.Tensor | None,
-    d_last: tf.Tensor,
+def _backward(
+    mask: tf.Tensor | None,
+    activation: str,
     states: tf.Tensor,
+    upstream: tuple[tf.Tensor, ...],
+    inputs: tf.Tensor,
+    kernel: tf.Tensor,
     recurrent_kernel: tf.Tensor,
     state: tf.Tensor,
-    mask: tf.Tensor | None,
-    derivative: Callable[[tf.Tensor], tf.Tensor],
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The gradients of the steps, of the recurrent kernel and of the first state.
+    offset: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, ...]:
+    """Back-propagation through time: the gradients of inputs, kernel, recurrent kernel, first state and offset.
 
-    The loop carries `dL/dh_t` alone and collects `dL/dz_t`; the kernel's gradient is then one product over all steps.
+    The loop carries `dL/dh_t` alone and collects `dL/dz_t`; that of each matrix is then one product over all steps.
     """
+    _, derivative = ACTIVATIONS[activation]
+    *every, d_last = upstream
     length = _length(states)
     transposed = tf.transpose(recurrent_kernel)
 
     def body(time: tf.Tensor, dh: tf.Tensor, history: tf.TensorArray) -> tuple:
-        dh = dh if d_states is None else dh + d_states[time]
+        dh = dh + every[0][time] if every else dh
         dz = dh * derivative(states[time])
         dz = dz if mask is None else tf.where(mask[time], dz, tf.zeros_like(dz))
         before = tf.matmul(dz, transposed)
@@ -158,15 +189,20 @@ def _back_through_time(
         before.set_shape(state.shape)
         return time - 1, before, history.write(time, dz)
 
+    d_last.set_shape(state.shape)
     _, d_state, history = tf.while_loop(
         lambda time, *_: time >= 0,
         body,
-        (length - 1, tf.ensure_shape(d_last, state.shape), _history(state, length)),
+        (length - 1, d_last, _history(state, length)),
         maximum_iterations=length,
     )
     d_steps = history.stack()[:length]
     before = tf.concat([state[tf.newaxis], states], 0)[:length]
-    return d_steps, tf.tensordot(before, d_steps, [[0, 1], [0, 1]]), d_state
+    d_inputs = tf.transpose(tf.tensordot(d_steps, tf.transpose(kernel), 1), (1, 0, 2))
+    d_kernel = tf.tensordot(inputs, d_steps, [[1, 0], [0, 1]])
+    d_recurrent_kernel = tf.tensordot(before, d_steps, [[0, 1], [0, 1]])
+    d_offset = () if offset is None else (tf.reduce_sum(d_steps, [0, 1] if offset.shape.rank == 1 else 0),)
+    return d_inputs, d_kernel, d_recurrent_kernel, d_state, *d_offset
 
 
 def _length(steps: tf.Tensor) -> Any:
@@ -181,6 +217,7 @@ def _history(state: tf.Tensor, length: Any) -> tf.TensorArray:
     return tf.TensorArray(state.dtype, tf.maximum(length, 1), element_shape=state.shape).write(0, tf.zeros_like(state))
 
 
-# Each contains its own gradient, so that XLA compiles the way back as well.
-_compiled = tf.function(_states, jit_compile=True, autograph=False)
-_traced = tf.function(_states, reduce_retracing=True, autograph=False)
+_compiled_forward = tf.function(_forward, jit_compile=True, autograph=False)
+_compiled_backward = tf.function(_backward, jit_compile=True, autograph=False)
+_traced_forward = tf.function(_forward, reduce_retracing=True, autograph=False)
+_traced_backward = tf.function(_backward, reduce_retracing=True, autograph=False)
