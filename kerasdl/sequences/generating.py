@@ -1,8 +1,6 @@
 """Text that a language model makes up: one character or word after the other, each drawn given all before it."""
 
-import functools
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, overload
 
 import keras
@@ -10,11 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.sequences import recurrent, text
+from kerasdl.sequences.decoding import compiled
 from kerasdl.sequences.language_models import unit_of
 
 _END_ID = 3
-
-_compiled: weakref.WeakKeyDictionary[keras.Model, Callable] = weakref.WeakKeyDictionary()
 
 
 @overload
@@ -50,8 +47,7 @@ def generate(
         The prompt with what follows it, or a list of such texts for several.
 
     Example:
-        >>> from kerasdl.sequences import language_model
-        >>> model = language_model(["a", "b"], units=8, embedding=4)
+        >>> model = kerasdl.sequences.language_model(["a", "b"], units=8, embedding=4)
         >>> written = generate(model, "ab", 5, temperature=0.5, seed=1)
         >>> written.startswith("ab"), written == generate(model, "ab", 5, temperature=0.5, seed=1)
         (True, True)
@@ -70,14 +66,15 @@ def generate(
             "`prompt` must be made of the characters of the model's vocabulary. "
             f"Received one with {', '.join(map(repr, unseen))}."
         )
-    run = _compiled.get(model)
-    if run is None:
-        run = _compiled[model] = _compile(model)
     ids = words(tf.constant(prompts if unit == "character" else [each.strip() for each in prompts]))
-    numbers = (
-        tf.constant(value, kind) for value, kind in ((length, "int32"), (temperature, "float32"), (seed, "int64"))
-    )
-    said = run(ids, *numbers).numpy()
+    # All in a row, since that may have any length: one compilation serves prompts of every length.
+    said = compiled(model, _continue)(
+        tf.reshape(ids, [-1]),
+        tf.constant(len(prompts)),
+        tf.constant(length),
+        tf.constant(temperature, "float32"),
+        tf.constant(seed, "int64"),
+    ).numpy()
     texts = []
     for begun, row in zip(prompts, said, strict=True):
         new = [vocabulary[number] for number in row if number > _END_ID]
@@ -97,20 +94,6 @@ def _check(prompts: list[Any], length: Any, temperature: Any, seed: Any) -> None
         raise TypeError(f"`seed` must be a whole number. Received: seed={seed!r}.")
     if not isinstance(temperature, int | float | np.number) or not 0 <= temperature < float("inf"):
         raise ValueError(f"`temperature` must be a finite number of at least 0. Received: temperature={temperature!r}.")
-
-
-def _compile(model: keras.Model) -> Callable:
-    # Holds the model by a weak reference alone, or it would never be forgotten.
-    return tf.function(
-        functools.partial(_continue, weakref.ref(model)),
-        input_signature=(
-            tf.TensorSpec([None, None], "int64"),
-            tf.TensorSpec([], "int32"),
-            tf.TensorSpec([], "float32"),
-            tf.TensorSpec([], "int64"),
-        ),
-        autograph=False,
-    ).get_concrete_function()
 
 
 def recurrent_layers(model: keras.Model) -> list[Any]:
@@ -144,13 +127,13 @@ def _choose(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> tf.Te
 
 
 def _continue(
-    reference: weakref.ref, prompt: tf.Tensor, length: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor
+    model: keras.Model, ids: tf.Tensor, rows: tf.Tensor, length: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
-    """Reads a prompt and goes on, step by step: the new words at their places behind it, and 0 elsewhere.
+    """Reads prompts and goes on, step by step: the new words at their places behind it, and 0 elsewhere.
 
     Rows whose prompts are shorter begin to speak while the others still read.
     """
-    model = reference()
+    prompt = tf.reshape(ids, [rows, -1])
     read = tf.math.count_nonzero(prompt, axis=1, dtype="int32")
     steps = tf.reduce_max(read) + length - 1
 

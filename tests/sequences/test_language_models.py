@@ -107,6 +107,7 @@ def test_padding_counts_neither_in_loss_nor_in_metrics():
     assert history.history["loss"][0] == pytest.approx(np.mean(losses), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_it_learns_what_follows_what():
     model = small(units=16, embedding=8, cell="elman")
     model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")
