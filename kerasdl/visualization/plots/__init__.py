@@ -5,6 +5,7 @@ Figures are made as objects, without `pyplot`: nothing global is left behind, an
 
 from kerasdl.visualization.plots.boxes import box_grid
 from kerasdl.visualization.plots.charts import bars, lines, scatter
+from kerasdl.visualization.plots.class_timelines import timelines
 from kerasdl.visualization.plots.curves import training_curves
 from kerasdl.visualization.plots.heatmaps import heatmap
 from kerasdl.visualization.plots.images import image_grid
@@ -17,7 +18,6 @@ from kerasdl.visualization.plots.points import clouds
 from kerasdl.visualization.plots.stacks import stacked_bars
 from kerasdl.visualization.plots.staircases import staircase
 from kerasdl.visualization.plots.style import COLOURS, save
-from kerasdl.visualization.plots.timelines import timelines
 from kerasdl.visualization.plots.unrolled_networks import unrolled
 from kerasdl.visualization.plots.words import attention
 
