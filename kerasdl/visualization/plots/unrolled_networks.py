@@ -32,8 +32,9 @@ def unrolled(
             )
     # No narrower than its title, at about 0.12 inches per letter.
     widths = [max(len(inputs), 0.17 * max(map(len, name.split("\n"))) + 0.2) for name, (inputs, _) in diagrams.items()]
+    lines = max(name.count("\n") + 1 for name in diagrams)
     with matplotlib.rc_context(STYLE):
-        figure = blank_figure(max(5.0, 0.8 * sum(widths) + 1.2), 4.2)
+        figure = blank_figure(max(5.0, 0.8 * sum(widths) + 1.2), 3.6 + 0.3 * lines)
         all_axes = figure.subplots(1, len(diagrams), squeeze=False, gridspec_kw={"width_ratios": widths})[0]
         for place, (axes, width, (name, (inputs, outputs))) in enumerate(
             zip(all_axes, widths, diagrams.items(), strict=True)
