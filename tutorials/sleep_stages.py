@@ -3,8 +3,10 @@
 Paper:  [Schuster and Paliwal, 1997](https://doi.org/10.1109/78.650093); the best possible by
         [Rabiner, 1989](https://doi.org/10.1109/5.18626)
 Run:    python -m tutorials.sleep_stages
-Takes:  about 90 seconds on 2 cores
-Expect: to be measured.
+Takes:  about 2 minutes on one core of a busy machine
+Expect: 59.1 % of the half minutes named right by a network that sees one alone, 79.3 % by one that sees the past too,
+        87.0 % by one that sees the future as well; the best possible is 59.3, 80.5 and 88.7 %. So the future is worth
+        7.6 +- 0.1 points (three seeds) to a network, and 8.1 to whoever knows how the nights were drawn.
 
 Who sleeps in a laboratory is recorded all night, and somebody names every 30 seconds: awake, the light stages N1 and
 N2, the deep N3, or REM, in which one dreams. What is looked at are rhythms in the electroencephalogram: slow delta
@@ -19,14 +21,17 @@ possible guess is right, by Bayes' rule, for somebody who sees
 - the past as well: the *forward* recursion, as a monitor at the bed would have to work,
 - the future as well: *forward-backward*, as one who looks through the recording in the morning.
 
-No network can do better than these three numbers, and the question is how near they come by examples alone.
+On average nobody can do better than these three numbers, and the question is how near they come by examples alone.
 
 Exercises:
 
 1. Run it with `--data noisy`. Is the future worth more or less, when each half minute says less?
-2. A monitor may answer a little late. Shift the stages by four steps (two minutes) against the signal in `windows`, for
+2. GRUs come nearer to the best possible (80.0 and 87.6 % with one seed, at a rate of 0.01, in three times the time).
+   What would bring the rest: more nights, or more units?
+3. A monitor may answer a little late. Shift the stages by four steps (two minutes) against the signal in `windows`, for
    the network that sees the past alone: how much of what the future is worth does that give?
-3. N1 is missed most. Weigh its steps four times (`sample_weight`): what does that cost the other stages?
+4. N1 is found least often, with one half minute alone hardly ever (`n1_found`). Why is that right? Weigh its steps
+   four times (`sample_weight`): what does that cost the other stages?
 """
 
 from pathlib import Path
