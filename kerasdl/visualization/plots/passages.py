@@ -20,12 +20,15 @@ def passages(texts: Mapping[str, str], *, width: int = 40, lines: int = 16, titl
     """
     if not 1 <= len(texts) <= 4:
         raise ValueError(f"`texts` must hold 1 to 4 texts. Received: {len(texts)}.")
+    columns = [
+        [part for line in text.strip("\n").split("\n") for part in textwrap.wrap(line, width) or [""]]
+        for text in texts.values()
+    ]
+    rows = min(max(map(len, columns)), lines)
     with matplotlib.rc_context({**STYLE, "text.parse_math": False}):
-        figure = blank_figure(max(6.0, 0.1125 * width * len(texts) + 0.7), 0.262 * lines + (1.3 if title else 0.9))
-        for axes, (name, text) in zip(figure.subplots(1, len(texts), squeeze=False)[0], texts.items(), strict=True):
-            shown = [part for line in text.split("\n") for part in textwrap.wrap(line, width) or [""]]
-            if len(shown) > lines:
-                shown = [*shown[: lines - 1], "..."]
+        figure = blank_figure(max(6.0, 0.1125 * width * len(texts) + 0.7), max(0.262 * rows + 1.3, 2.2))
+        for axes, name, written in zip(figure.subplots(1, len(texts), squeeze=False)[0], texts, columns, strict=True):
+            shown = written if len(written) <= rows else [*written[: rows - 1], "..."]
             axes.set_title(name, loc="left", fontweight="bold")
             axes.text(
                 0, 1, "\n".join(shown), transform=axes.transAxes, va="top", family="monospace", size=13, linespacing=1.2
