@@ -4,8 +4,12 @@ Paper:  [Bengio et al., 1994](https://doi.org/10.1109/72.279181);
         [Pascanu et al., 2013](https://arxiv.org/abs/1211.5063);
         [Hochreiter and Schmidhuber, 1997](https://doi.org/10.1162/neco.1997.9.8.1735)
 Run:    python -m tutorials.gradient_flow
-Takes:  about 90 seconds on 2 cores
-Expect: to be measured.
+Takes:  about 2 minutes on 2 cores
+Expect: without squashing the gradient grows by log s per step, to 8 digits; with tanh by -0.76 at s = 0.5 (log s is
+        -0.69), -0.05 at 1.2 (0.18), where it vanishes all the same, and 0.12 at 2 (0.69). Gradients that explode leave
+        32 % of the symbols right after 20 steps (25 % is chance), clipped ones 100 %. After 100 steps an Elman network
+        remembers 35 +- 7 %, an LSTM 24 +- 2 %, and one that begins with open forget gates 83 +- 17 % (three seeds): of
+        the last two the better one is clear, of the first and the last not yet (2.7 standard errors).
 
 To learn that the end of a sequence depends on its beginning, a network needs a gradient that comes all the way back.
 Between two steps of an Elman network it is multiplied by `diag(1 - h_t^2) W_h`, and over a hundred steps by a hundred
@@ -201,7 +205,7 @@ def main(
                 model, _ = network(name, steps, units)
                 model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy")
                 print(f"\n{name}, {steps} steps, seed {seed}")
-                logs = out / "logs" / f"{name.split(',')[-1].strip().replace(' ', '_')}_{steps}_seed{seed}"
+                logs = out / "logs" / f"{name.lower().replace(',', '').replace(' ', '_')}_{steps}_seed{seed}"
                 memory[name][-1].append(train(model, steps, epochs, examples, 1.0, logs, seed)[0])
     plots.save(
         plots.lines(
@@ -217,7 +221,7 @@ def main(
     )
     for name, remembered in memory.items():
         for steps, mean, error in zip(lengths, np.mean(remembered, axis=0), standard_error(remembered), strict=True):
-            key = f"{name.split(',')[-1].strip().lower().replace(' ', '_')}_{steps}_steps"
+            key = f"{name.lower().replace(',', '').replace(' ', '_')}_{steps}_steps"
             metrics |= {key: mean, f"{key}_error": error}
     return metrics
 
