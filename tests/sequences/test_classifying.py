@@ -71,7 +71,7 @@ def test_what_is_read_with_a_longer_text_learns_the_same():
 
 
 def test_texts_get_the_names_of_their_classes_from_a_saved_model_too(tmp_path):
-    model = small(cell="gru", layers=2, dropout=0.2)
+    model = small(cell="gru", dropout=0.2)
     places = np.asarray(model(tf.constant(TEXTS))).argmax(axis=-1)
     names = [("ham", "spam")[place] for place in places]
     assert classify(model, TEXTS) == names

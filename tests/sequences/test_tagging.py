@@ -15,7 +15,7 @@ LABELS = np.array([[1, 3, 0, 2], [0, 0, 0, 0]])
 
 
 def small(**arguments):
-    return tagger(WORDS, **{"classes": TAGS, "units": 5, "embedding": 4, **arguments})
+    return tagger(WORDS, **{"classes": TAGS, "units": 5, "embedding": 4, "suffixes": 1, **arguments})
 
 
 def softmax(x):
@@ -39,7 +39,7 @@ def case(request):
     """A compiled tagger, a batch with padding, the same batch padded longer, and its weights."""
     keras.utils.set_random_seed(1)
     if request.param == "words":
-        model, x = small(bidirectional=True), np.array(SENTENCES)
+        model, x = small(), np.array(SENTENCES)
         longer = tf.constant(np.concatenate([x, np.full((2, 3), "")], axis=1))
         x, real = tf.constant(x), x != ""
     else:
@@ -52,7 +52,7 @@ def case(request):
 
 
 def test_words_run_through_the_network_as_the_formula_says():
-    model = small(bidirectional=True)
+    model = small(bidirectional=True, suffixes=3)
     inner = {weight.path: np.asarray(weight) for weight in model.weights}
     forward, backward, (kernel, bias) = (
         model.get_layer("recurrent1").forward_layer.get_weights(),
@@ -113,7 +113,7 @@ def test_a_batch_of_nothing_but_padding_is_no_accident(case):
 
 
 def test_a_saved_model_needs_nothing_else(tmp_path):
-    model = small(layers=2, cell="lstm", dropout=0.1)
+    model = small(cell="lstm", dropout=0.1)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     np.testing.assert_array_equal(loaded(tf.constant(SENTENCES)), model(tf.constant(SENTENCES)))
