@@ -53,11 +53,30 @@ class BahdanauAttention(keras.layers.Layer):
 
     def call(self, query: Any, keys: Any, keys_mask: Any = None) -> tuple[Any, Any]:
         """Compares, and takes the mean of the keys with the weights."""
+        return self.look(query, keys, self.project(keys), keys_mask)
+
+    def project(self, keys: Any) -> Any:
+        """W2 k for every key, `(batch, places, units)`, to be given to `look` by who asks many times.
+
+        Args:
+            keys: `(batch, places, features)`.
+        """
+        return self.key_projection(keys)
+
+    def look(self, query: Any, keys: Any, projected: Any, keys_mask: Any = None) -> tuple[Any, Any]:
+        """The context and the weights, as the layer gives them, of keys that are projected already.
+
+        Args:
+            query: `(batch, queries, features)`.
+            keys: `(batch, places, features of keys)`.
+            projected: What `project` gave for them.
+            keys_mask: Which keys there are, `(batch, places)`.
+        """
         if keys_mask is not None:
             seen = keras.ops.cast(keys_mask, self.compute_dtype)
             keys = keys * seen[:, :, None]
         context, weights = self.additive(
-            [self.query_projection(query), keys, self.key_projection(keys)],
+            [self.query_projection(query), keys, projected],
             mask=None if keys_mask is None else [None, keys_mask],
             return_attention_scores=True,
         )

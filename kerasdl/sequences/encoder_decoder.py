@@ -100,7 +100,9 @@ def recurrent_steps(model: keras.Model, source: tf.Tensor, *, beam_width: int) -
     ids, *found = encoder(source, training=False)
     if with_attention:
         *found, memory = found
-        ids, memory = (tf.repeat(part, beam_width, axis=0) for part in (ids, memory))
+        attention = model.get_layer("attention")
+        parts = (memory, attention.project(memory), ids != 0)
+        fixed = [tf.repeat(part, beam_width, axis=0) for part in parts]
     state = tf.nest.pack_sequence_as(starts, found)
 
     def step(words: tf.Tensor, state: list[list[tf.Tensor]]) -> tuple[tf.Tensor, list, tf.Tensor]:
@@ -112,7 +114,7 @@ def recurrent_steps(model: keras.Model, source: tf.Tensor, *, beam_width: int) -
             after.append(list(now))
         looked = tf.zeros([tf.shape(words)[0], 0])
         if with_attention:
-            context, weights = model.get_layer("attention")(x[:, None], memory, keys_mask=ids != 0)
+            context, weights = attention.look(x[:, None], *fixed)
             x = model.get_layer("combined")(tf.concat([x, context[:, 0]], axis=1))
             looked = weights[:, 0]
         return tf.nn.log_softmax(model.get_layer("logits")(x)), after, looked
