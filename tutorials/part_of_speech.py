@@ -5,7 +5,8 @@ Paper:  [Elman, 1990](https://doi.org/10.1207/s15516709cog1402_1); both directio
         [Collobert et al., 2011](https://www.jmlr.org/papers/v12/collobert11a.html)
 Run:    python -m tutorials.part_of_speech
 Takes:  about 100 seconds on one core
-Expect: on the validation sentences (4 epochs) the Elman network tags 91.0 % right, 88.0 % where it sees no letters,
+Expect: the most frequent tag is right for 85.8 % of the test words, and for 31.2 % of those that are new. On the
+        validation sentences (4 epochs) the Elman network tags 91.0 % right, 88.0 % where it sees no letters,
         both ways 93.0 %, the LSTM both ways 93.2 %
 
 "They fish" and "the fish": the same word is a verb and a noun. Whoever gives each word the part of speech that it most
@@ -94,7 +95,8 @@ def main(
     if quick:
         epochs = 1
     part = "[:128]" if quick else ""
-    train = batches(data, f"train{part}", size=64, seed=seed).cache()
+    # The batches stay together, and come in another order in each epoch.
+    train = batches(data, f"train{part}", size=64, seed=seed).cache().shuffle(1000, seed=seed)
     test = batches(data, f"test{part}", size=256).cache()
     names = info(data).classes
 
@@ -146,12 +148,12 @@ def main(
             [f"{name}\n{kind.mean():.0%}" for name, kind in kinds.items()],
             y_label="% tagged right",
             written="{:.1f}",
-            title="Letters help with new words, neighbours with those of several tags",
+            title="Which words are tagged right?",
         ),
         out / "figures" / "accuracy.png",
     )
 
-    # What is still confused? Mostly names (PROPN) with nouns, which people disagree about as well.
+    # What is still confused? Look at names (PROPN) and nouns: is "Street" in an address a name?
     best = "LSTM, both ways"
     plots.save(
         plots.confusion_matrix(
