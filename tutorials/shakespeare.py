@@ -93,6 +93,15 @@ def network_bits(model: keras.Model, texts: list[str]) -> np.ndarray:
     return np.concatenate(bits)
 
 
+def same_weights(units: int, embedding: int, outputs: int) -> int:
+    """How many units an Elman network may have where an LSTM has `units`, for no more weights, outputs included."""
+
+    def weights(factor: int, units: int) -> int:
+        return factor * units * (units + embedding + 1) + (units + 1) * outputs
+
+    return next(size for size in range(units, 4 * units) if weights(1, size + 1) > weights(4, units))
+
+
 @lesson
 def main(
     *,
@@ -134,11 +143,7 @@ def main(
     # the same number of weights. Which is the better use of them?
     names = vocabulary(train, unit="character")
     embedding = 32
-
-    def weights(factor: int, units: int) -> int:
-        return factor * units * (units + embedding + 1) + (units + 1) * (len(names) + 4)
-
-    wide = next(size for size in range(units, 4 * units) if weights(1, size + 1) > weights(4, units))
+    wide = same_weights(units, embedding, len(names) + 4)
     bits, models, histories = {}, {}, {}
     for name, cell, size in (("Elman", "elman", wide), ("LSTM", "lstm", units)):
         keras.utils.set_random_seed(seed)
