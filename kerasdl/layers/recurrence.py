@@ -47,9 +47,9 @@ def elman_states(
     """
     arguments = (inputs, kernel, offset, recurrent_kernel, state, mask, activation, every_step)
     if tf.executing_eagerly():
-        return _states(*arguments, forward=_traced_forward, backward=_traced_backward)
+        return _states(*arguments, forward=_traced_forward, loop_back=_traced_loop_back)
     if _worth_compiling(inputs, recurrent_kernel, state, mask, activation, every_step):
-        return _states(*arguments, forward=_compiled_forward, backward=_compiled_backward)
+        return _states(*arguments, forward=_compiled_forward, loop_back=_compiled_loop_back)
     return _states(*arguments)
 
 
@@ -76,9 +76,9 @@ def _states(
     activation: str,
     every_step: bool,
     forward: Callable | None = None,
-    backward: Callable | None = None,
+    loop_back: Callable | None = None,
 ) -> tuple[tf.Tensor | None, tf.Tensor]:
-    forward, backward = forward or _forward, backward or _backward
+    forward, loop_back = forward or _forward, loop_back or _loop_back
     mask = time_first(mask)
     count = 4 if offset is None else 5
 
@@ -94,11 +94,12 @@ def _states(
                 with tf.GradientTape() as tape:
                     tape.watch(tensors)
                     recomputed, _ = _forward(mask, activation, *tensors[:count])
-                    gradients = _backward(mask, activation, recomputed, tensors[count:], *tensors[:count])
+                    gradients = _backward(_loop_back, mask, activation, recomputed, tensors[count:], *tensors[:count])
                 return tape.gradient(gradients, tensors, upstream, unconnected_gradients="zero")
 
             stopped = [tf.stop_gradient(tensor) for tensor in tensors]
-            return backward(mask, activation, states, tuple(stopped[count:]), *stopped[:count]), again
+            found = _backward(loop_back, mask, activation, states, tuple(stopped[count:]), *stopped[:count])
+            return found, again
 
         return ((states, last) if every_step else last), lambda *upstream: back(*tensors, *upstream)
 
@@ -161,6 +162,7 @@ def loop(
 
 
 def _backward(
+    loop_back: Callable,
     mask: tf.Tensor | None,
     activation: str,
     states: tf.Tensor,
@@ -174,7 +176,36 @@ def _backward(
     """Back-propagation through time: the gradients of inputs, kernel, recurrent kernel, first state and offset.
 
     The loop carries `dL/dh_t` alone and collects `dL/dz_t`; that of each matrix is then one product over all steps.
+    These products are not compiled: TensorFlow's own take two thirds of the time of XLA's.
     """
+    d_steps, d_state = loop_back(mask, activation, states, upstream, recurrent_kernel, state)
+    flat_steps = _flat(d_steps)
+    steps_back = tf.matmul(flat_steps, kernel, transpose_b=True)
+    inputs = tf.transpose(inputs, (1, 0, 2))
+    d_inputs = tf.transpose(tf.reshape(steps_back, tf.shape(inputs)), (1, 0, 2))
+    d_kernel = tf.matmul(_flat(inputs), flat_steps, transpose_a=True)
+    if states.shape[0]:
+        d_recurrent_kernel = tf.matmul(state, d_steps[0], transpose_a=True)
+        d_recurrent_kernel += tf.matmul(_flat(states[:-1]), _flat(d_steps[1:]), transpose_a=True)
+    else:
+        before = tf.concat([state[tf.newaxis], states], 0)[: _length(states)]
+        d_recurrent_kernel = tf.matmul(_flat(before), flat_steps, transpose_a=True)
+    if offset is None:
+        return d_inputs, d_kernel, d_recurrent_kernel, d_state
+    # The sum over all rows of a matrix, in half the time of `reduce_sum`.
+    d_offset = tf.raw_ops.BiasAddGrad(out_backprop=flat_steps) if offset.shape.rank == 1 else tf.reduce_sum(d_steps, 0)
+    return d_inputs, d_kernel, d_recurrent_kernel, d_state, d_offset
+
+
+def _loop_back(
+    mask: tf.Tensor | None,
+    activation: str,
+    states: tf.Tensor,
+    upstream: tuple[tf.Tensor, ...],
+    recurrent_kernel: tf.Tensor,
+    state: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The gradients of what the inputs add to each step, time first, and of the first state."""
     _, derivative = ACTIVATIONS[activation]
     *every, d_last = upstream
     length = _length(states)
@@ -196,13 +227,12 @@ def _backward(
         (length - 1, d_last, _history(state, length)),
         maximum_iterations=length,
     )
-    d_steps = history.stack()[:length]
-    before = tf.concat([state[tf.newaxis], states], 0)[:length]
-    d_inputs = tf.transpose(tf.tensordot(d_steps, tf.transpose(kernel), 1), (1, 0, 2))
-    d_kernel = tf.tensordot(inputs, d_steps, [[1, 0], [0, 1]])
-    d_recurrent_kernel = tf.tensordot(before, d_steps, [[0, 1], [0, 1]])
-    d_offset = () if offset is None else (tf.reduce_sum(d_steps, [0, 1] if offset.shape.rank == 1 else 0),)
-    return d_inputs, d_kernel, d_recurrent_kernel, d_state, *d_offset
+    return history.stack()[:length], d_state
+
+
+def _flat(steps: tf.Tensor) -> tf.Tensor:
+    """`(steps, batch, features)` as a matrix."""
+    return tf.reshape(steps, (-1, steps.shape[2]))
 
 
 def _length(steps: tf.Tensor) -> Any:
@@ -218,6 +248,6 @@ def _history(state: tf.Tensor, length: Any) -> tf.TensorArray:
 
 
 _compiled_forward = tf.function(_forward, jit_compile=True, autograph=False)
-_compiled_backward = tf.function(_backward, jit_compile=True, autograph=False)
+_compiled_loop_back = tf.function(_loop_back, jit_compile=True, autograph=False)
 _traced_forward = tf.function(_forward, reduce_retracing=True, autograph=False)
-_traced_backward = tf.function(_backward, reduce_retracing=True, autograph=False)
+_traced_loop_back = tf.function(_loop_back, reduce_retracing=True, autograph=False)
