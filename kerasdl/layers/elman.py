@@ -1,5 +1,6 @@
 """The Elman network: a state that is made of the input and of the state before it."""
 
+import math
 from typing import Any
 
 import keras
@@ -104,7 +105,7 @@ class ElmanCell(keras.layers.SimpleRNNCell):
             sequence = sequence * dropped
         if training and dropped_state is not None:
             state = state * dropped_state
-        z = tf.matmul(sequence, self.kernel) + tf.matmul(state, self.recurrent_kernel)
+        z = tf.matmul(tf.cast(sequence, self.compute_dtype), self.kernel) + tf.matmul(state, self.recurrent_kernel)
         offset = self.offset(context)
         output = self.activation(z if offset is None else z + offset)
         return output, [output] if nested else output
@@ -205,6 +206,7 @@ class ElmanRNN(keras.layers.SimpleRNN):
             raise ValueError(
                 f"`unroll=True` wants a known number of steps. Received: sequences of shape {tuple(sequences.shape)}."
             )
+        sequences = tf.cast(sequences, self.compute_dtype)  # whole numbers as well
         mask = sequences_mask if mask is None else mask
         mask = None if mask is None else tf.cast(mask, tf.bool)
         state = self._first_state(sequences, initial_state)
@@ -274,6 +276,17 @@ class ElmanRNN(keras.layers.SimpleRNN):
     ) -> Any:
         """`(batch, steps, units)` or `(batch, units)`, and the state's shape where it is given."""
         return super().compute_output_shape(sequences_shape, initial_state_shape)
+
+    def multiply_adds(self, input_shape: tuple, output_shape: tuple) -> int:
+        """Multiplications in the products of one example: two at every step, and one for the context.
+
+        Args:
+            input_shape: The sequences' shape, batch first.
+            output_shape: The outputs' shape, batch first.
+        """
+        _, steps, features = input_shape
+        context = 0 if self.cell.context_kernel is None else math.prod(self.cell.context_kernel.shape)
+        return steps * self.units * (features + self.units) + context
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this layer again."""

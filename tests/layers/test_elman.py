@@ -191,6 +191,8 @@ def test_context() -> None:
     assert [tuple(weight.shape) for weight in layer.weights] == [(4, 5), (5, 5), (5,), (2, 5)]
     expected = by_hand(layer, INPUTS, offset=CONTEXT @ np.asarray(layer.weights[3]))
     np.testing.assert_allclose(model([INPUTS, CONTEXT]), expected, atol=1e-6)
+    # At each of six steps 4 inputs and 5 states meet 5 units; 2 numbers of context do so once.
+    assert layer.multiply_adds(INPUTS.shape, expected.shape) == 6 * (4 + 5) * 5 + 2 * 5
     # Padded: the state stays as it was before.
     padded = np.concatenate([INPUTS, np.zeros((BATCH, 2, FEATURES))], 1)
     np.testing.assert_allclose(model([padded, CONTEXT])[:, -1], expected[:, -1], atol=1e-6)
@@ -218,6 +220,13 @@ def test_cell() -> None:
     states = layer(INPUTS[:, :2], initial_state=STATE, context=CONTEXT)
     step, _ = layer.cell(INPUTS[:, 1], [states[:, 0]], context=CONTEXT)
     np.testing.assert_allclose(step, states[:, 1], atol=1e-6)
+
+
+def test_whole_numbers() -> None:
+    """Sequences of whole numbers are read as the numbers that they are."""
+    _, ours = twins()
+    whole = np.arange(BATCH * STEPS * FEATURES).reshape(INPUTS.shape) % 3
+    np.testing.assert_array_equal(ours(whole), ours(whole.astype("float32")))
 
 
 def test_both_directions() -> None:
