@@ -2,10 +2,12 @@
 
 Paper:  [Elman, 1990](https://doi.org/10.1207/s15516709cog1402_1)
 Run:    python -m tutorials.cifar_scores_rnn
-Takes:  about 2 minutes on 2 cores
-Expect: on `shapes` about 10 % of the test images right, whatever is fed back: a layer without hidden units is at chance
-        there. On clothes the mean of three frames is better than the scores fed back, in both readings. The two
-        readings, put into one another, give scores that differ by less than 0.000001.
+Takes:  about a minute on 2 cores
+Expect: on `shapes` 9 to 11 % of the test images right, whatever is fed back: a layer without hidden units is at chance.
+        On clothes 76.5 % from one frame, 80.0 % from the mean of three (3.5 ± 0.3 points more, three seeds), 75.0 %
+        with scores fed back in the first reading and 77.5 % in the second (1.5 ± 0.6 less, 1.0 ± 1.0 more than one
+        frame: no certain difference). The second gets 2.5 ± 0.4 points more than the first, though the first, with its
+        weights summed up, gives the same scores to 0.000001.
 
 The smallest recurrent network for images: one layer turns the 32 * 32 * 3 = 3,072 numbers of a frame into ten class
 scores, and at the next frame the scores are added to the input, `h_t = softmax(W (x_t and h_t-1) + b)`. But what is
