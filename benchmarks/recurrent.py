@@ -113,15 +113,17 @@ def contenders(shape: Shape) -> dict[str, Callable[[], Any]]:
     return steps
 
 
-def take_turns(steps: dict[str, Callable[[], Any]], turns: int) -> dict[str, list[float]]:
+def take_turns(
+    steps: dict[str, Callable[[], Any]], turns: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """The seconds of each contender's steps."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(turns):
         for name, step in steps.items():
             time.sleep(0.02)  # Threads of the one before still look for work.
-            begin = time.perf_counter()
+            begin = clock()
             step()
-            seconds[name].append(time.perf_counter() - begin)
+            seconds[name].append(clock() - begin)
     return seconds
 
 
@@ -153,7 +155,7 @@ def loop_in_python(model: keras.Model, sentences: list[str], length: int) -> lis
     return np.stack(written, axis=1).tolist()
 
 
-def translation(turns: int) -> None:
+def translation(turns: int, clock: Callable[[], float]) -> None:
     """Prints the times of 64 sentences of a network that has not been trained, so that few of them end early."""
     keras.utils.set_random_seed(0)
     random, names = np.random.default_rng(0), [f"word{number}" for number in range(1000)]
@@ -166,7 +168,7 @@ def translation(turns: int) -> None:
     expected = [[names[word - 4] for word in row if word != 3] for row in steps["loop in Python"]()]
     same = np.mean([found == row for found, row in zip(steps["sequences.translate"]().words, expected, strict=True)])
     assert same > 0.9, "the decoders differ"  # rounding may turn the order of two words as likely
-    show("64 sentences of up to 20 words; goal 5 times", take_turns(steps, turns))
+    show("64 sentences of up to 20 words; goal 5 times", take_turns(steps, turns, clock))
 
 
 def peak_of_step(name: str, shape: Shape) -> float:
@@ -190,15 +192,20 @@ def print_peak(name: str, shape: Shape) -> None:
 
 def main(
     turns: Annotated[int, typer.Option(help="How often the contenders take turns.")] = 40,
+    busy: Annotated[
+        bool,
+        typer.Option(help="Counts the processor's seconds, where other work is done; wants one core, `taskset -c 0`."),
+    ] = False,
     memory: Annotated[bool, typer.Option(help="Whether memory is measured as well.")] = True,
 ) -> None:
     """Prints the milliseconds of a step, how many times as fast the layer is, and the memory that it takes."""
+    clock = time.process_time if busy else time.perf_counter
     if torch is not None:
         torch.set_num_threads(len(os.sched_getaffinity(0)))
     for shape, goal in GOALS.items():
         title = f"batch, steps, inputs, units = {shape}; goal {goal} times the faster of the others"
-        show(title, take_turns(contenders(shape), turns))
-    translation(max(3, turns // 4))
+        show(title, take_turns(contenders(shape), turns, clock))
+    translation(max(3, turns // 4), clock)
     if memory:
         shape = (64, 400, 128, 256)
         peaks = {name: peak_of_step(name, shape) for name in (OURS, STOCK)}
