@@ -125,9 +125,9 @@ class ElmanRNN(keras.layers.SimpleRNN):
     `tf.function` where batch and length are known (`batch(..., drop_remainder=True)`) the loops are compiled by XLA, of
     four lengths at most, since compiling takes about half a second; where they are not known, and outside of a
     `tf.function`, they run as they are. Activations other than tanh, sigmoid, relu and linear, recurrent dropout and
-    `unroll` are left to automatic differentiation. On one core, a step of training is 1.1 (64 sequences of 50 steps, 128
-    inputs, 256 units) to 5 times (one of 200 steps, 32 inputs, 64 units) as fast as that of the faster of the stock layer
-    and `torch.nn.RNN` (`taskset -c 0 python -m benchmarks.recurrent --busy`).
+    `unroll` are left to automatic differentiation. On one core, a step of training is 1.1 times (64 sequences of 50
+    steps, 128 inputs, 256 units) to 5 times (one of 200 steps, 32 inputs, 64 units) as fast as that of the faster of
+    the stock layer and `torch.nn.RNN` (`taskset -c 0 python -m benchmarks.recurrent --busy`).
 
     Args:
         units: Size of the state.
