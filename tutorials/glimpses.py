@@ -158,7 +158,8 @@ def answered_each_look(canvases: np.ndarray, labels: np.ndarray, looks: int) -> 
 def main(
     *,
     data: str = "fashion_sample",
-    epochs: int = 10,
+    images: int = 6000,
+    epochs: int = 6,
     looks: int = 5,
     size: int = 12,
     surroundings: int = 3,
@@ -171,6 +172,7 @@ def main(
 
     Args:
         data: Any image set that kerasdl.data.load knows: fashion_sample, mnist, ...
+        images: How many training images to use.
         epochs: Passes over the training images.
         looks: How often a network looks at an image.
         size: Side of the window in pixels.
@@ -181,10 +183,10 @@ def main(
         out: Folder for the metrics, the figures and the TensorBoard logs.
     """
     if quick:
-        epochs, looks, units, seeds = 1, 2, 16, 1
-    images, labels = arrays(data, "train[:640]" if quick else "train")
-    test_images, test_labels = arrays(data, "test[:200]" if quick else "test")
-    names, side = info(data).classes, 2 * images.shape[1]
+        images, epochs, looks, units, seeds = 640, 1, 2, 16, 1
+    pieces, labels = arrays(data, f"train[:{images}]")
+    test_pieces, test_labels = arrays(data, "test[:200]" if quick else "test")
+    names, side = info(data).classes, 2 * pieces.shape[1]
     scales = (1, surroundings) if surroundings > 1 else (1,)
 
     # What the network says is asked for after every look, and every answer counts in the loss: it shall know as much as
@@ -194,8 +196,8 @@ def main(
     shown: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
-        canvases, _ = scatter(images, side, rng)
-        test_canvases, boxes = scatter(test_images, side, rng)
+        canvases, _ = scatter(pieces, side, rng)
+        test_canvases, boxes = scatter(test_pieces, side, rng)
         train = answered_each_look(canvases, labels, looks).shuffle(len(labels), seed=seed).batch(64)
         test = answered_each_look(test_canvases, test_labels, looks).batch(250)
         for way, name in WAYS.items():
