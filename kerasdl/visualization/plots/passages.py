@@ -26,7 +26,7 @@ def passages(texts: Mapping[str, str], *, width: int = 40, lines: int = 16, titl
     ]
     rows = min(max(map(len, columns)), lines)
     with matplotlib.rc_context({**STYLE, "text.parse_math": False}):
-        figure = blank_figure(max(6.0, 0.1125 * width * len(texts) + 0.7), max(0.262 * rows + 1.3, 2.2))
+        figure = blank_figure(max(6.0, 0.1125 * width * len(texts) + 0.7), max(0.215 * rows + 1.3, 2.2))
         for axes, name, written in zip(figure.subplots(1, len(texts), squeeze=False)[0], texts, columns, strict=True):
             shown = written if len(written) <= rows else [*written[: rows - 1], "..."]
             axes.set_title(name, loc="left", fontweight="bold")
