@@ -15,14 +15,15 @@ _CELLS = {"elman": ElmanCell, "gru": keras.layers.GRUCell, "lstm": keras.layers.
 class CaptionDecoder(keras.layers.Layer):
     """A recurrent layer that reads the image beside each word: `h_t = f([x_t, c_t], h_{t-1})`.
 
-    Called on `[words, image]`, words of shape `(batch, steps, embedding)`. Without attention the image is a vector v,
-    `(batch, length)`, and `c_t = v` at every step: with Elman's cell
+    Called on `[words, vector]`, words of shape `(batch, steps, embedding)`, it does without attention. The image is a
+    vector v, `(batch, length)`, and `c_t = v` at every step: with Elman's cell
     `h_t = tanh(W_xh x_t + W_hh h_{t-1} + W_ih v + b)`, from `h_0 = 0`. It gives the states, `(batch, steps, units)`.
 
-    With attention the image is a feature map, `(batch, height, width, channels)`, and `c_t` the mean of the features
-    where the state looks before it reads the word: `c_t = SpatialAttention(h_{t-1}, map)`. The context goes into the
-    state and, beside it, into the output: it gives `[h_t, c_t]`, `(batch, steps, units + channels)`, and the weights,
-    `(batch, steps, height, width)`. The first state is made of the mean of the features.
+    With attention it is called on `[words, vector, map]`, with a feature map, `(batch, height, width, channels)`, and
+    `c_t` is the mean of the features where the state looks before it reads the word:
+    `c_t = SpatialAttention(h_{t-1}, map)`. The context goes into the state and, beside it, into the output: it gives
+    `[h_t, c_t]`, `(batch, steps, units + channels)`, and the weights, `(batch, steps, height, width)`. The first state
+    is made of the vector, `h_0 = tanh(W v + b)`.
 
     The state before the word is the query, as in the paper, so that the next state knows where it has looked; training
     has to run through the steps one by one. Taking all states as queries at once, with contexts that go into the words
@@ -37,7 +38,8 @@ class CaptionDecoder(keras.layers.Layer):
 
     Example:
         >>> decoder = CaptionDecoder(8, "gru", attention=4)
-        >>> outputs, weights = decoder([np.ones((2, 5, 3), "float32"), np.ones((2, 4, 4, 6), "float32")])
+        >>> words, vector, places = np.ones((2, 5, 3)), np.ones((2, 7)), np.ones((2, 4, 4, 6))
+        >>> outputs, weights = decoder([words, vector, places])
         >>> outputs.shape, weights.shape
         (TensorShape([2, 5, 14]), TensorShape([2, 5, 4, 4]))
 
@@ -60,29 +62,31 @@ class CaptionDecoder(keras.layers.Layer):
 
     def build(self, input_shape: list[tuple[Any, ...]]) -> None:
         """Builds the cell, and the attention."""
-        words, image = input_shape
-        if len(words) != 3 or len(image) != (2 if self.attention is None else 4):
-            wanted = "(batch, length)" if self.attention is None else "(batch, height, width, channels)"
+        wanted = (3, 2) if self.attention is None else (3, 2, 4)
+        if tuple(len(shape) for shape in input_shape) != wanted:
+            given = "" if self.attention is None else " and a map of shape (batch, height, width, channels)"
             raise ValueError(
-                f"CaptionDecoder expects words of shape (batch, steps, embedding) and an image of shape {wanted}. "
-                f"Received: {tuple(words)} and {tuple(image)}."
+                "CaptionDecoder expects words of shape (batch, steps, embedding), a vector of shape (batch, length)"
+                f"{given}. Received: {', '.join(str(tuple(shape)) for shape in input_shape)}."
             )
-        self.cell.build((None, words[-1] + image[-1]))
+        words, vector, *_ = input_shape
+        context = input_shape[-1][-1]
+        self.cell.build((None, words[-1] + context))
         if self.attention is not None:
-            self.attention.build([(None, self.units), tuple(image)])
-            self.first.build((None, image[-1]))
+            self.attention.build([(None, self.units), tuple(input_shape[-1])])
+            self.first.build((None, vector[-1]))
 
-    def begin(self, image: Any) -> tuple[list[Any], tuple[Any, ...]]:
+    def begin(self, vector: Any, image: Any = None) -> tuple[list[Any], tuple[Any, ...]]:
         """The states before the first word, and what every step needs of the image.
 
         Args:
-            image: The vector or the map.
+            vector: One for the whole image.
+            image: The feature map, for attention.
         """
         if self.attention is None:
-            zero = keras.ops.zeros((keras.ops.shape(image)[0], self.units), self.compute_dtype)
-            return [zero] * self.states, (image,)
-        states = keras.ops.split(self.first(keras.ops.mean(image, axis=(1, 2))), self.states, axis=-1)
-        return states, self.attention.project(image)
+            zero = keras.ops.zeros((keras.ops.shape(vector)[0], self.units), self.compute_dtype)
+            return [zero] * self.states, (vector,)
+        return keras.ops.split(self.first(vector), self.states, axis=-1), self.attention.project(image)
 
     def step(self, word: Any, states: list[Any], seen: tuple[Any, ...]) -> tuple[Any, list[Any], Any]:
         """Reads one word.
@@ -105,8 +109,8 @@ class CaptionDecoder(keras.layers.Layer):
 
     def call(self, inputs: list[Any]) -> Any:
         """Reads all words."""
-        words, image = inputs
-        states, seen = self.begin(image)
+        words, *image = inputs
+        states, seen = self.begin(*image)
         steps = tf.shape(words)[1]
         by_step = tf.transpose(words, (1, 0, 2))
         kept = [tf.TensorArray(words.dtype, steps) for _ in range(1 if self.attention is None else 2)]
@@ -119,13 +123,13 @@ class CaptionDecoder(keras.layers.Layer):
         _, _, kept = tf.while_loop(
             lambda at, *_: at < steps, read, (tf.constant(0), states, kept), maximum_iterations=steps
         )
-        shapes = self.compute_output_shape([words.shape, image.shape])
+        shapes = self.compute_output_shape([each.shape for each in inputs])
         shapes = [shapes] if self.attention is None else shapes
         outputs = []
         for array, shape in zip(kept, shapes, strict=True):
             each = tf.transpose(array.stack(), (1, 0, 2))
             if len(shape) == 4:
-                each = tf.reshape(each, (tf.shape(each)[0], steps, *tf.unstack(tf.shape(image)[1:3])))
+                each = tf.reshape(each, (tf.shape(each)[0], steps, *tf.unstack(tf.shape(image[-1])[1:3])))
             outputs.append(tf.ensure_shape(each, shape))
         return outputs[0] if self.attention is None else outputs
 
@@ -136,7 +140,7 @@ class CaptionDecoder(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: list[tuple[Any, ...]]) -> Any:
         """The outputs, and with attention the weights."""
-        words, image = input_shape
+        words, image = input_shape[0], input_shape[-1]
         if self.attention is None:
             return (*words[:2], self.units)
         return [(*words[:2], self.units + image[-1]), (*words[:2], *image[1:3])]

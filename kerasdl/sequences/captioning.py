@@ -11,6 +11,7 @@ from kerasdl.layers import AddCoordinates, FastConv2D, FusedBatchNormalization
 from kerasdl.sequences import text
 from kerasdl.sequences.caption_decoder import CaptionDecoder
 from kerasdl.sequences.decoding import beam_search, compiled
+from kerasdl.sequences.recurrent import check_recurrent
 
 _START_ID, _END_ID = 2, 3
 # The encoder where none is given: filters, side of the kernel, step. A place of its maps sees 29x29 pixels.
@@ -72,7 +73,8 @@ def captioner(
 
     Without attention a vector v is made of the whole image, and read beside the word at every step; with Elman's cell
     that is `h_t = tanh(W_xh x_t + W_hh h_{t-1} + W_ih v + b)`. With attention the state looks at the feature map before
-    each word: what it sees there goes into the next state and into the prediction.
+    each word: what it sees there goes into the next state and into the prediction. The vector makes the first state;
+    the mean of the features, which the paper takes, does not know what lies where, and "above" is learnt more slowly.
 
     Train it on what `caption_batches` makes; `caption` writes.
 
@@ -82,7 +84,7 @@ def captioner(
         encoder: A functional model from images to a feature map, whose layers become the captioner's; its weights are
             trained on, but for layers that are not `trainable`. A small convolutional network without it.
         cell: `"elman"`, `"gru"` or `"lstm"`.
-        units: The size of the state, of attention's v and of the image's vector.
+        units: The size of the state and of the image's vector; attention's v has half of it.
         embedding: The length of the vector that a word is read as.
         attention: Whether each word looks at the feature map.
         dropout: The share of the decoder's outputs that is dropped in training.
@@ -100,19 +102,20 @@ def captioner(
     Reference:
         [Xu et al., 2015](https://arxiv.org/abs/1502.03044), Show, attend and tell
     """
+    check_recurrent(cell, units, 1)
     words = text.to_ids(list(vocabulary), text.split_words_after_start, name="words", ends=True)
     images, image = _begin(input_shape, encoder)
     captions = keras.Input((), dtype="string", name="captions")
     x = keras.layers.Embedding(words.vocabulary_size(), embedding, mask_zero=True, name="embedding")(words(captions))
+    # One vector for the whole image, which remembers where things are: the mean of a map would forget it.
+    size = tuple(max(1, side // _PLACES) for side in image.shape[1:3])
+    coarse = keras.layers.Flatten(name="places")(keras.layers.MaxPooling2D(size, name="coarse")(image))
+    vector = keras.layers.Dense(units, "relu", name="image")(coarse)
     if attention:
         image = AddCoordinates(name="features")(image)
-        x, _ = CaptionDecoder(units, cell, attention=units, name="decoder")([x, image])
+        x, _ = CaptionDecoder(units, cell, attention=max(1, units // 2), name="decoder")([x, vector, image])
     else:
-        # The mean of a map would forget where things are.
-        size = tuple(max(1, side // _PLACES) for side in image.shape[1:3])
-        image = keras.layers.Flatten(name="places")(keras.layers.MaxPooling2D(size, name="coarse")(image))
-        image = keras.layers.Dense(units, "relu", name="image")(image)
-        x = CaptionDecoder(units, cell, name="decoder")([x, image])
+        x = CaptionDecoder(units, cell, name="decoder")([x, vector])
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
     x = keras.layers.Dense(words.vocabulary_size(), dtype="float32", name="logits")(x)
@@ -266,8 +269,8 @@ def _check_images(images: Any, wanted: tuple[int, ...]) -> np.ndarray:
 def _write(model: keras.Model, images: tf.Tensor, *, beam_width: int, length: int) -> tuple[tf.Tensor, ...]:
     """Runs the encoder once and the decoder step by step."""
     decoder, embedding, logits = _decoder(model), model.get_layer("embedding"), model.get_layer("logits")
-    encoder = keras.Model(model.inputs[0], decoder.input[1])
-    states, seen = decoder.begin(encoder(images, training=False))
+    encoder = keras.Model(model.inputs[0], decoder.input[1:])
+    states, seen = decoder.begin(*tf.nest.flatten(encoder(images, training=False)))
     seen = tuple(tf.repeat(each, beam_width, axis=0) for each in seen)
 
     def step(words: tf.Tensor, states: Any) -> tuple[tf.Tensor, Any, tf.Tensor]:

@@ -83,14 +83,15 @@ def test_the_captioning_formula_in_numpy():
 def test_with_attention_the_state_before_the_word_is_the_query():
     rng = np.random.default_rng(3)
     words, image = rng.normal(size=(2, 4, 3)).astype("float32"), rng.normal(size=(2, 3, 5, 7)).astype("float32")
+    vector = rng.normal(size=(2, 8)).astype("float32")
     decoder = CaptionDecoder(6, "elman", attention=9)
-    outputs, maps = (each.numpy() for each in decoder([words, image]))
+    outputs, maps = (each.numpy() for each in decoder([words, vector, image]))
     kernel, recurrent, bias = (np.asarray(weight) for weight in decoder.cell.get_weights())
     attention = SpatialAttention(9)
     attention.build([(None, 6), image.shape])
     attention.set_weights(decoder.attention.get_weights())
     first_kernel, first_bias = (np.asarray(weight) for weight in decoder.first.get_weights())
-    h = np.tanh(image.mean(axis=(1, 2)) @ first_kernel + first_bias)
+    h = np.tanh(vector @ first_kernel + first_bias)
     for t in range(4):
         context, weights = (each.numpy() for each in attention([h.astype("float32"), image]))
         h = np.tanh(np.concatenate([words[:, t], context], axis=-1) @ kernel + h @ recurrent + bias)
@@ -192,13 +193,14 @@ def test_the_encoder_that_it_has_itself_makes_a_map_of_a_quarter(images):
     model = captioner(WORDS, input_shape=(16, 20, 3), units=8, embedding=4)
     assert caption(model, images, length=2).maps.shape == (3, 2, 4, 5)
     convolutions = 5 * 5 * 3 * 16 + 9 * (16 * 24 + 24 * 48 + 48 * 64 + 64 * 64)
-    attention = 8 * 8 + 66 * 8 + 8
+    attention = 8 * 4 + 66 * 4 + 4
+    vector = 4 * 5 * 64 * 8 + 8
     gru = 3 * ((4 + 66) * 8 + 8 * 8 + 2 * 8)
     words = 10 * 4 + (8 + 66) * 10 + 10
     normalisations = 2 * (16 + 24 + 48 + 64 + 64)
-    first = 66 * 8 + 8
+    first = 8 * 8 + 8
     count = sum(np.prod(weight.shape) for weight in model.trainable_weights)
-    assert count == convolutions + normalisations + attention + gru + words + first
+    assert count == convolutions + normalisations + attention + vector + gru + words + first
 
 
 def test_data_come_single_or_in_batches(images):
@@ -240,6 +242,16 @@ def test_wrong_pairs_are_refused(images, spatial):
         list(caption_batches(spatial, pairs(images, ["a star", " ", "a"])))
     with pytest.raises(tf.errors.InvalidArgumentError, match="divide images of whole numbers by 255"):
         list(caption_batches(spatial, pairs(images * 255)))
+
+
+def test_a_decoder_is_told_what_it_needs():
+    words, vector, image = np.ones((2, 3, 4)), np.ones((2, 5)), np.ones((2, 4, 4, 3))
+    with pytest.raises(
+        ValueError, match=r"a vector of shape \(batch, length\). Received: \(2, 3, 4\), \(2, 4, 4, 3\)\."
+    ):
+        CaptionDecoder(6)([words, image])
+    with pytest.raises(ValueError, match=r"and a map of shape .* Received: \(2, 3, 4\), \(2, 5\)\."):
+        CaptionDecoder(6, attention=2)([words, vector])
 
 
 @pytest.mark.parametrize(
