@@ -3,8 +3,12 @@
 Paper:  [Hopfield, 1982](https://doi.org/10.1073/pnas.79.8.2554);
         [Amit et al., 1985](https://doi.org/10.1103/PhysRevLett.55.1530) for the capacity
 Run:    python -m tutorials.pattern_completion
-Takes:  about a minute on 2 cores
-Expect: the pseudo-inverse completes every one of 8 half covered pictures, Hebb's rule none.
+Takes:  about 15 seconds on 2 cores
+Expect: the pseudo-inverse recalls all of 16 pictures exactly, half covered or with 20 % of their pixels wrong; Hebb's
+        rule none (74.6 % of the pixels right). No update raises the energy. Of random patterns with 5 % of wrong values
+        Hebb's rule recalls, with 500 units, all at 0.11 patterns per unit, 98 % at 0.125, 74 % at 0.138, 36 % at 0.17
+        and 3 % at 0.20. Random states rest in one of 7 stored patterns (30 %), in a negative (34 %), in a mixture of
+        three (19 %), or elsewhere (16 %).
 
 A computer's memory is asked by address: give me what lies at 4711. Ours is asked by content: a few notes, and the song
 is there. Hopfield's network is such a memory. Its units are -1 or 1, each is joined to each, and the state of all of
@@ -75,7 +79,7 @@ def main(
     *,
     data: str = "fashion_sample",
     pictures: int = 16,
-    units: int = 1000,
+    units: int = 500,
     noise: float = 0.2,
     epochs: int = 100,
     seed: int = 0,
