@@ -2,9 +2,11 @@
 
 Paper:  [Mnih et al., 2014](https://arxiv.org/abs/1406.6247), section 4.2
 Run:    python -m tutorials.glimpses
-Takes:  about 2 minutes on 2 cores
-Expect: with 2,400 pieces and five epochs the network that looks where it likes is right for 43.8 % after four looks,
-        the one that scans for 41.0 %. Its second look is on the piece for 98 % of the canvases.
+Takes:  about a minute and a half on 2 cores
+Expect: after five looks 45.0 % of the test images right by looking where it likes, 40.3 % in a fixed scan, and 37.6 %
+        at random places: 4.6 ± 1.0 and 7.3 ± 1.2 points more (three seeds); after the first look it is 33 to 35 % for
+        all. Of the later looks 97 % are on the piece, of those of the scan 27 %. That is little, for 2,400 pieces and
+        five epochs are little: `--images 6000 --epochs 20` takes ten times as long.
 
 We do not see a scene at once: the eye jumps from place to place, sharp in the middle and blurred around it, and what
 was seen is put together from memory. Here a recurrent network classifies pieces of clothing like that. They lie
@@ -158,13 +160,13 @@ def answered_each_look(canvases: np.ndarray, labels: np.ndarray, looks: int) -> 
 def main(
     *,
     data: str = "fashion_sample",
-    images: int = 6000,
-    epochs: int = 6,
+    images: int = 2400,
+    epochs: int = 5,
     looks: int = 5,
     size: int = 12,
     surroundings: int = 3,
     units: int = 128,
-    seeds: int = 1,
+    seeds: int = 3,
     quick: bool = False,
     out: Path = Path("runs/glimpses"),
 ) -> dict[str, float]:
