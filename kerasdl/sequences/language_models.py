@@ -147,6 +147,9 @@ def language_batches(
         >>> for strings, following in language_batches(model, ["abba", "b"], shuffle=False):
         ...     print(strings.numpy(), following.numpy().tolist())
         [b'abba' b'b'] [[4, 5, 5, 4, 3], [5, 3, 0, 0, 0]]
+
+    Reference:
+        [Williams and Zipser, 1989](https://doi.org/10.1162/neco.1989.1.2.270): teacher forcing
     """
     unit = unit_of(model)
     for name, value in (("batch_size", batch_size), ("window", window)):

@@ -13,13 +13,13 @@ from kerasdl.visualization.plots.landscapes import contours, surfaces
 from kerasdl.visualization.plots.matrices import confusion_matrix
 from kerasdl.visualization.plots.nodes import graphs
 from kerasdl.visualization.plots.overlays import compare_maps, overlay_grid
-from kerasdl.visualization.plots.passages import passages
 from kerasdl.visualization.plots.points import clouds
 from kerasdl.visualization.plots.stacks import stacked_bars
 from kerasdl.visualization.plots.staircases import staircase
 from kerasdl.visualization.plots.style import COLOURS, save
 from kerasdl.visualization.plots.unrolled_networks import unrolled
 from kerasdl.visualization.plots.words import attention
+from kerasdl.visualization.plots.written_texts import passages
 
 __all__ = [
     "COLOURS",
