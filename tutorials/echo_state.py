@@ -3,9 +3,12 @@
 Paper:  [Jaeger and Haas, 2004](https://doi.org/10.1126/science.1091277);
         [Jaeger, 2001](https://www.ai.rug.nl/minds/uploads/EchoStatesTechRep.pdf)
 Run:    python -m tutorials.echo_state
-Takes:  about 2 minutes on 2 cores
-Expect: an error of 0.002 deviations after 84 steps on its own, and of 0.013 after 300, from a readout that was solved
-        in half a second. The autoregression is within 0.4 deviations for 35 steps only, and 0.4 away after 84.
+Takes:  about 80 seconds on 2 cores
+Expect: solved in 1.3 seconds (on a busy core), the reservoir forecasts 874 of 1,000 steps to within 0.4 deviations;
+        the autoregression holds for 33 steps. A GRU that is given 35 times the time holds for 15 (858 ± 28 fewer, over
+        three series): 360 steps of Adam bring its error at one step to 0.018, where the reservoir has 0.00003 and the
+        autoregression 0.0009. The best radius is 1.1, hardly better than 0.95; at 0.5 the forecast holds for about 150
+        steps, at 1.5 for about 110. The reservoir's error grows e-fold in about 150 steps: the chaos of the series.
 
 Mackey and Glass wrote down how many blood cells a body makes that learns of their number 17 days late:
 
