@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from helpers import check_layer
 
 from kerasdl.layers import SinusoidalPositions
-from helpers import check_layer
 
 
 def test_they_are_the_waves_of_the_paper():
