@@ -44,8 +44,16 @@ def encoder_decoder(
     def drop(x: Any, name: str) -> Any:
         return keras.layers.Dropout(dropout, name=name)(x)
 
-    x = keras.layers.Embedding(sizes[0], embedding, mask_zero=True, name="source_embedding")(source)
-    x = drop(x, "source_dropout")
+    def embed(side: str, ids: Any, size: int) -> Any:
+        # Numbers of about 1. With Keras' own, of at most 0.05, all states begin so near to 0 that no word differs from
+        # another, and nothing but the words' frequencies is learned for long.
+        first = keras.initializers.RandomNormal(stddev=1.0)
+        layer = keras.layers.Embedding(
+            size, embedding, embeddings_initializer=first, mask_zero=True, name=f"{side}_embedding"
+        )
+        return drop(layer(ids), f"{side}_dropout")
+
+    x = embed("source", source, sizes[0])
     starts = []
     for depth in range(1, layers + 1):
         layer = CELLS[cell](units, return_sequences=True, return_state=True, name=f"encoder{depth}")
@@ -65,8 +73,7 @@ def encoder_decoder(
             ]
         )
     memory = x
-    x = keras.layers.Embedding(sizes[1], embedding, mask_zero=True, name="target_embedding")(target)
-    x = drop(x, "target_dropout")
+    x = embed("target", target, sizes[1])
     for depth, start in enumerate(starts, 1):
         x = CELLS[cell](units, return_sequences=True, name=f"decoder{depth}")(x, initial_state=start)
         if depth < layers:
