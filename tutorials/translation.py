@@ -3,7 +3,8 @@
 Paper:  [Bahdanau et al., 2014](https://arxiv.org/abs/1409.0473), [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762)
 Run:    python -m tutorials.translation
 Takes:  some minutes on 2 cores
-Expect: the validation loss is lower with attention than without it, from the first epoch on.
+Expect: with `--epochs 3` the transformer comes to a BLEU of about 20 (19.5, and 20.6 with a beam of four) and a
+        validation loss of 1.90. Both recurrent networks learn more slowly, and write little of use after so few steps.
 
 An encoder reads the English sentence; a decoder writes the French one, word by word, beginning with the encoder's last
 state. So a sentence of any length has to go through one vector, and what the decoder needs for its fourth word must be
@@ -113,7 +114,8 @@ def main(
 
     # All learn by teacher forcing: whatever they would have said, they see the right words before the next one. The
     # learning rate rises, and falls along a cosine. A fifth of the numbers is dropped at random at each step: for some
-    # thousand words, fifteen thousand sentences are few.
+    # thousand words, fifteen thousand sentences are few. Gradients are cut to a length of 1: now and then a recurrent
+    # network's explode.
     rates = {"last state": 0.004, "attention": 0.004, "transformer": 0.002}
     histories, clocks = {}, {}
     for name, model in networks.items():
@@ -129,6 +131,7 @@ def main(
             model,
             batches,
             epochs=epochs,
+            clip_norm=1.0,
             validation_data=translation_batches(model, validation, batch_size=250),
             callbacks=[clocks[name], keras.callbacks.TensorBoard(out / "logs" / model.name)],
         )
