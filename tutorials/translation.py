@@ -14,7 +14,7 @@ asks all others.
 
 Exercises:
 
-1. Try `--longest 10 --epochs 10` (an hour or so on 2 cores). Which of the three gains least from longer sentences, and
+1. Try `--longest 10 --epochs 10`, with some patience. Which of the three gains least from longer sentences, and
    why?
 2. Write a sentence with "not" in it, and its opposite. Where do "ne" and "pas" look? Draw it with
    `plots.attention(answer.attention[0], answer.source_words[0], answer.words[0])`.
