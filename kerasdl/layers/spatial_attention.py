@@ -47,6 +47,7 @@ class SpatialAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.units = check_positive("units", units)
         self.additive = BahdanauAttention(units, dtype=self.dtype_policy, name="additive")
+        self.supports_masking = True
 
     def build(self, input_shape: list[tuple[int | None, ...]]) -> None:
         """Makes W1, W2 and v."""
@@ -92,6 +93,11 @@ class SpatialAttention(keras.layers.Layer):
         context, weights = self.look(many, *self.project(features))
         weights = keras.ops.reshape(weights, (*keras.ops.shape(weights)[:2], *keras.ops.shape(features)[1:3]))
         return [context, weights] if many is query else [context[:, 0], weights[:, 0]]
+
+    def compute_mask(self, inputs: list[Any], mask: Any = None) -> list[Any]:
+        """What was asked by a masked query is masked."""
+        of_query = mask[0] if isinstance(mask, list | tuple) else None
+        return [of_query, of_query]
 
     def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> list[tuple[int | None, ...]]:
         """A context and a map for every query."""

@@ -45,6 +45,12 @@ def test_one_query_per_image_is_one_step_of_many(given):
     assert layer.compute_output_shape([(2, 5), (2, 4, 6, 7)]) == [(2, 7), (2, 4, 6)]
 
 
+def test_the_mask_of_the_queries_goes_on(given):
+    words = keras.layers.Masking()(tf.constant(given[0]) * tf.constant([[[1.0], [1.0], [0.0]]]))
+    context, _ = SpatialAttention(8)([words, tf.constant(given[1])])
+    assert context._keras_mask.numpy().tolist() == [[True, True, False]] * 2
+
+
 def test_it_is_saved_trained_and_runs_in_bfloat16(given, tmp_path):
     query, features = keras.Input((None, 5)), keras.Input((None, None, 7))
     context, _ = SpatialAttention(8)([query, features])
