@@ -3,8 +3,8 @@
 Paper:  [Bahdanau et al., 2014](https://arxiv.org/abs/1409.0473), [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762)
 Run:    python -m tutorials.translation
 Takes:  some minutes on 2 cores
-Expect: with `--epochs 3` the transformer comes to a BLEU of about 20 (19.5, and 20.6 with a beam of four) and a
-        validation loss of 1.90. Both recurrent networks learn more slowly, and write little of use after so few steps.
+Expect: validation losses of 2.32 from the last state alone and, after three of the four epochs, 1.83 with
+        attention. With `--epochs 3` the transformer comes to 1.90, and to a BLEU of 19.5 (20.6 with a beam of four).
 
 An encoder reads the English sentence; a decoder writes the French one, word by word, beginning with the encoder's last
 state. So a sentence of any length has to go through one vector, and what the decoder needs for its fourth word must be
