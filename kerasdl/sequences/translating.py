@@ -36,7 +36,7 @@ def translator(
 
     The recurrent decoder begins with the encoder's last state. Without attention that is all it knows of the source:
     a sentence of any length in one vector. With attention, every state of the decoder is compared with all states of
-    the encoder, and the mean of those that fit stands beside it when the word is chosen. In Bahdanau's paper this mean
+    the encoder, and the mean of those that fit is added to it when the word is chosen. In Bahdanau's paper this mean
     also goes into the decoder's next state; here it does not, as in Luong's, which compares no worse and lets the
     decoder run over all steps at once in training instead of one attention after the other.
 

@@ -182,7 +182,7 @@ def test_parameters_are_those_of_the_papers_formulas():
     both = 3 * (8 * units + units * units + 2 * units)
     attention = units * units + 2 * units * units + units
     expected = (words + written) * 8 + 2 * both + (2 * units + 1) * units + both
-    expected += attention + (3 * units + 1) * units + (units + 1) * written
+    expected += attention + 2 * units * units + (units + 1) * written
     assert gru.count_params() == expected
     # Vaswani et al.: four projections in each attention, and two layers of four times the units.
     transformer = make("transformer", layers=1)
