@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from kerasdl.tutorials.lesson import argument_helps, command_line, lesson, number
+from kerasdl.tutorials.lesson import argument_helps, command_line, lesson, needs, number
 
 
 @lesson
@@ -102,6 +102,38 @@ def test_bad_arguments_are_answered_in_one_line(monkeypatch, capsys, tmp_path):
     assert capsys.readouterr().err == (
         f"Error: `out` must be a folder one may write to. Received: out={file / 'x'} (Not a directory).\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("data", "features", "like", "message"),
+    [
+        (
+            "messages",
+            ("words", "tags"),
+            "tagged_sentences",
+            "`data` must be a data set with words and tags, such as 'tagged_sentences'. "
+            "Received: data='messages', which has label and text.",
+        ),
+        (
+            "shakespeare",
+            ("image", "caption", "words"),
+            "shapes/pair",
+            "`data` must be a data set with image, caption and words, such as 'shapes/pair'. "
+            "Received: data='shakespeare', which has text.",
+        ),
+        (
+            "fashion_sample",
+            ("text",),
+            "shakespeare",
+            "`data` must be a data set with text, such as 'shakespeare'. "
+            "Received: data='fashion_sample', which has image and label.",
+        ),
+    ],
+)
+def test_a_data_set_of_another_kind_is_refused_in_one_sentence(data, features, like, message):
+    needs(like, *features, like=like)
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        needs(data, *features, like=like)
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch, tmp_path):
