@@ -39,7 +39,7 @@ from sklearn.metrics import confusion_matrix
 from kerasdl import training
 from kerasdl.data import info, load
 from kerasdl.sequences import tag, tagger, vocabulary
-from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.lesson import command_line, lesson, needs
 from kerasdl.visualization import plots
 
 # What the second to fourth network have that the first has not.
@@ -92,6 +92,7 @@ def main(
         quick: Few sentences, only to see that everything works.
         out: Folder for the metrics, the figures and the TensorBoard logs.
     """
+    needs(data, "words", "tags", like="tagged_sentences")
     if quick:
         epochs = 1
     part = "[:128]" if quick else ""

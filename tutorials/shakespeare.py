@@ -33,7 +33,7 @@ import numpy as np
 from kerasdl import training
 from kerasdl.data import load
 from kerasdl.sequences import generate, language_batches, language_model, vocabulary
-from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.lesson import command_line, lesson, needs
 from kerasdl.visualization import plots
 
 
@@ -122,11 +122,15 @@ def main(
         quick: A few passages and small networks, only to see that everything works.
         out: Folder for the metrics, the figures and the TensorBoard logs.
     """
+    needs(data, "text", like="shakespeare")
     parts = {"train": "train[:40]", "test": "test[:8]"} if quick else {"train": "train", "test": "test"}
     train, test = (
         [text.decode() for text, _ in load(data, split=split, batch_size=None).as_numpy_iterator()]
         for split in parts.values()
     )
+    prompts = ["ROMEO:\n", "JULIET:\n"]
+    if not set("".join(prompts)) <= set("".join(train)):
+        raise ValueError(f"`data` must have all characters of {prompts}, as 'shakespeare' has. Received: data={data!r}.")
     if quick:
         epochs, units = 1, 16
     # Every passage ends, and that is to be guessed as well.
@@ -194,7 +198,7 @@ def main(
     # gives rare characters a chance, and each wrong one leads the network further from all it has read.
     written = {}
     for temperature in (0.3, 0.7, 1.2):
-        texts = generate(models["LSTM"], ["ROMEO:\n", "JULIET:\n"], 300, temperature=temperature, seed=seed)
+        texts = generate(models["LSTM"], prompts, 300, temperature=temperature, seed=seed)
         written[f"temperature {temperature}"] = "\n\n".join(text.strip() for text in texts)
     for name, text in written.items():
         print(f"\n--- {name}\n{text}")

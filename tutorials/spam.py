@@ -34,7 +34,7 @@ import tensorflow as tf
 from kerasdl import training
 from kerasdl.data import info, load
 from kerasdl.sequences import classifier, classify, text, vocabulary
-from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.lesson import command_line, lesson, needs
 from kerasdl.visualization import plots
 
 
@@ -65,6 +65,7 @@ def main(
         quick: Few messages, only to see that everything works.
         out: Folder for the metrics, the figures and the TensorBoard logs.
     """
+    needs(data, "text", "label", like="messages")
     if quick:
         epochs = 1
     train = load(data, split="train[:256]" if quick else "train", batch_size=64, shuffle=True, seed=seed)
