@@ -130,7 +130,9 @@ def main(
     )
     prompts = ["ROMEO:\n", "JULIET:\n"]
     if not set("".join(prompts)) <= set("".join(train)):
-        raise ValueError(f"`data` must have all characters of {prompts}, as 'shakespeare' has. Received: data={data!r}.")
+        raise ValueError(
+            f"`data` must have all characters of {prompts}, as 'shakespeare' has. Received: data={data!r}."
+        )
     if quick:
         epochs, units = 1, 16
     # Every passage ends, and that is to be guessed as well.
