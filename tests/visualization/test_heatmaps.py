@@ -21,6 +21,12 @@ def test_a_heatmap_shows_the_table_with_its_scale():
     assert (left, right, lower, upper) == (0.5, 3.5, 2.5, 0.5)
 
 
+def test_columns_may_have_names():
+    labels = {"x_label": "layer", "y_label": "class", "value_label": "openness"}
+    axes = plots.heatmap([[1.0, 2.0], [3.0, 4.0]], column_names=["cat", "dog"], **labels).axes[0]
+    assert [(label.get_position()[0], label.get_text()) for label in axes.get_xticklabels()] == [(1, "cat"), (2, "dog")]
+
+
 def test_a_symmetric_heatmap_has_zero_in_its_middle():
     labels = {"x_label": "a", "y_label": "b", "value_label": "c"}
     norm = plots.heatmap([[1.0, -4.0]], symmetric=True, **labels).axes[0].get_images()[0].norm
@@ -35,3 +41,5 @@ def test_wrong_tables_are_explained():
         plots.heatmap([1, 2, 3], **labels)
     with pytest.raises(ValueError, match=r"Expected one name per row. Received: 1 names for 2 rows."):
         plots.heatmap([[1], [2]], row_names=["one"], **labels)
+    with pytest.raises(ValueError, match=r"Expected one name per column. Received: 2 names for 1 columns."):
+        plots.heatmap([[1], [2]], column_names=["one", "two"], **labels)

@@ -18,6 +18,7 @@ def heatmap(
     y_label: str,
     value_label: str,
     row_names: Sequence[str] | None = None,
+    column_names: Sequence[str] | None = None,
     symmetric: bool = False,
     limits: tuple[float, float] | None = None,
     title: str | None = None,
@@ -30,6 +31,7 @@ def heatmap(
         y_label: What the rows are.
         value_label: What the numbers are.
         row_names: What stands beside each row in the place of its number.
+        column_names: What stands below each column in the place of its number.
         symmetric: Whether zero is white, what is more red and what is less blue, on one scale.
         limits: The numbers at the ends of the colours; the smallest and the largest value without it.
         title: A title above all.
@@ -39,6 +41,10 @@ def heatmap(
         raise ValueError(f"`values` must have shape (rows, columns). Received: shape {values.shape}.")
     if row_names is not None and len(row_names) != len(values):
         raise ValueError(f"Expected one name per row. Received: {len(row_names)} names for {len(values)} rows.")
+    if column_names is not None and len(column_names) != values.shape[1]:
+        raise ValueError(
+            f"Expected one name per column. Received: {len(column_names)} names for {values.shape[1]} columns."
+        )
     if limits is None:
         most = float(np.abs(values).max()) or 1.0
         limits = (-most, most) if symmetric else (float(values.min()), float(values.max()))
@@ -55,7 +61,10 @@ def heatmap(
             interpolation="nearest",
             extent=(0.5, columns + 0.5, rows + 0.5, 0.5),
         )
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if column_names is None:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        else:
+            axes.set_xticks(range(1, columns + 1), column_names, rotation=40, ha="right", rotation_mode="anchor")
         if row_names is None:
             axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         else:
