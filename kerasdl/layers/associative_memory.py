@@ -7,18 +7,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.layers.checks import check_positive
+from kerasdl.layers.checks import check_positive, check_seed, check_shape
+
+# A sum smaller than this times the units is rounding noise, where the weights are not whole numbers.
+_NOISE = 1e-5
 
 
 @tf.function(jit_compile=True, reduce_retracing=True)
-def _settle(states: tf.Tensor, kernel: tf.Tensor, order: tf.Tensor, sweeps: tf.Tensor) -> tf.Tensor:
+def _settle(states: tf.Tensor, kernel: tf.Tensor, order: tf.Tensor, sweeps: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
     """Updates all units of `(batch, units)` one after another, sweep after sweep, until a sweep changes none."""
     units = tf.shape(order)[0]
 
     def update(step: tf.Tensor, states: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         unit = order[step]
         field = tf.linalg.matvec(states, kernel[unit], transpose_a=True)
-        changed = tf.where(field == 0, states[unit], tf.sign(field))
+        changed = tf.where(tf.abs(field) <= noise, states[unit], tf.sign(field))
         # A tensor of rank 2 that XLA writes in its place.
         return step + 1, tf.tensor_scatter_nd_update(states, [[unit]], changed[None])
 
@@ -47,7 +50,8 @@ class AssociativeMemory(keras.layers.Layer):
       The weights are whole numbers, so that everything is computed without rounding.
     - `"pseudo_inverse"`, `w = N P^T (P P^T)^-1 P`, without the diagonal: for patterns that are alike, as pictures are;
       Hebb's rule melts these into one. Any linearly independent patterns stay where they are, but their valleys become
-      narrow as N/2 of them are stored. For orthogonal patterns it is Hebb's rule.
+      narrow as N/2 of them are stored. For orthogonal patterns it is Hebb's rule. Sums are rounded here, so one of at
+      most 1e-5 N counts as zero.
 
     The weights are written once, not trained, and saved with the model; no gradient passes the layer.
 
@@ -74,7 +78,8 @@ class AssociativeMemory(keras.layers.Layer):
             raise ValueError(f'`rule` must be "hebbian" or "pseudo_inverse". Received: rule={rule!r}.')
         self.rule = rule
         self.sweeps = check_positive("sweeps", sweeps)
-        self.seed = seed
+        # The order must be the same at every call: None would draw a new one for each.
+        self.seed = check_seed(seed)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes an empty memory, whose weights are zero."""
@@ -107,11 +112,12 @@ class AssociativeMemory(keras.layers.Layer):
             raise ValueError(
                 f"`patterns` must be at least one pattern, of shape (patterns, ...). Received: shape {patterns.shape}."
             )
-        if patterns.dtype.kind not in "iuf" or not np.isin(patterns, (-1, 1)).all():
-            found = patterns[~np.isin(patterns, (-1, 1))][:1].tolist()
+        found = patterns.ravel()
+        found = found[~np.isin(found, (-1, 1))] if patterns.dtype.kind in "iuf" else found
+        if found.size:
             raise ValueError(
                 "`patterns` must hold -1 and 1 only: make them so, as by np.where(images > 0.5, 1, -1). "
-                f"Received: {patterns.dtype} with {found[0]!r} among them."
+                f"Received: {patterns.dtype} with {found[:1].tolist()[0]!r} among them."
             )
         if not self.built:
             self.build(patterns.shape)
@@ -124,7 +130,10 @@ class AssociativeMemory(keras.layers.Layer):
         if self.rule == "hebbian":
             kernel = rows.T @ rows
         else:
-            kernel = rows.shape[1] * np.linalg.pinv(rows) @ rows
+            # What projects onto the span of the patterns, from an orthogonal basis of it.
+            _, lengths, basis = np.linalg.svd(rows, full_matrices=False)
+            basis = basis[lengths > lengths[0] * max(rows.shape) * np.finfo("float64").eps]
+            kernel = rows.shape[1] * basis.T @ basis
             kernel = (kernel + kernel.T) / 2
         np.fill_diagonal(kernel, 0.0)
         self.kernel.assign(kernel)
@@ -133,9 +142,10 @@ class AssociativeMemory(keras.layers.Layer):
         """What each pattern settles in. Of an input the sign counts; 0 says that a unit's value is not known."""
         # Compared, not `sign`: so NaN is not known either.
         signs = tf.cast(inputs > 0, "float32") - tf.cast(inputs < 0, "float32")
-        states = tf.reshape(signs, (-1, self.kernel.shape[0]))
-        order = tf.constant(self.order, "int32")
-        settled = _settle(tf.stop_gradient(states), tf.convert_to_tensor(self.kernel), order, tf.constant(self.sweeps))
+        states = tf.stop_gradient(self._rows("inputs", signs))
+        order, kernel = tf.constant(self.order, "int32"), tf.convert_to_tensor(self.kernel)
+        noise = tf.constant(0.0 if self.rule == "hebbian" else _NOISE * self.kernel.shape[0])
+        settled = _settle(states, kernel, order, tf.constant(self.sweeps), noise)
         return tf.cast(tf.reshape(settled, tf.shape(inputs)), self.compute_dtype)
 
     def energy(self, states: Any) -> Any:
@@ -147,8 +157,15 @@ class AssociativeMemory(keras.layers.Layer):
         Returns:
             `(batch,)` float32.
         """
-        rows = tf.reshape(tf.cast(states, "float32"), (-1, self.kernel.shape[0]))
+        rows = self._rows("states", tf.cast(states, "float32"))
         return -0.5 * tf.reduce_sum(rows * tf.matmul(rows, tf.convert_to_tensor(self.kernel)), axis=1)
+
+    def _rows(self, name: str, states: tf.Tensor) -> tf.Tensor:
+        """Each state in a row, `(batch, units)`."""
+        if not self.built:
+            self.build(states.shape)
+        check_shape(name, states.shape, (states.shape[0], *self.pattern_shape), "(batch, ...) as the patterns")
+        return tf.reshape(states, (tf.shape(states)[0], self.kernel.shape[0]))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """The shape of the inputs."""

@@ -9,3 +9,25 @@ def check_positive(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
     return int(value)
+
+
+def check_seed(value: Any) -> int:
+    """Refuses what is no whole number of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 0:
+        raise ValueError(f"`seed` must be a whole number of at least 0. Received: seed={value!r}.")
+    return int(value)
+
+
+def check_shape(name: str, shape: Any, expected: tuple[int | None, ...], wanted: str) -> None:
+    """Refuses a shape that differs from the expected one where both are known.
+
+    Args:
+        name: Of what.
+        shape: The shape to check.
+        expected: What it must be; None where anything is right.
+        wanted: The expected shape in words.
+    """
+    shape = tuple(shape)
+    pairs = zip(shape, expected, strict=False)
+    if len(shape) != len(expected) or any(one != two for one, two in pairs if None not in (one, two)):
+        raise ValueError(f"`{name}` must be of shape {wanted}, here {expected}. Received: {name} of shape {shape}.")

@@ -99,6 +99,30 @@ def test_patterns_that_are_alike_need_the_pseudo_inverse():
         assert np.sum((np.asarray(memory(patterns)) == patterns).all(axis=1)) == stay
 
 
+@pytest.mark.parametrize(
+    "patterns",
+    [
+        _random_patterns(8, 8, seed=3),
+        *(_random_patterns(4, 8, seed) for seed in range(10)),
+        np.repeat(_random_patterns(3, 8), 3, axis=0)[1:] * np.resize([[1], [-1], [1]], (8, 1)),
+    ],
+)
+def test_rounding_loses_no_pattern(patterns):
+    # Where a unit's value follows from no other unit, its exact sum is zero: it keeps its value.
+    patterns = np.resize(patterns, (8, 8))  # what is stored twice changes nothing
+    memory = AssociativeMemory(rule="pseudo_inverse")
+    memory.store(patterns)
+    np.testing.assert_array_equal(memory(patterns), patterns)
+    # Also from elsewhere the energy never rises, but for rounding.
+    states, kernel = _random_patterns(8, 8, seed=99), memory.get_weights()[0].astype("float64")
+    energies = [np.sum(states * (states @ kernel), 1) / -2]
+    for sweeps in (1, 2, 3):
+        memory.sweeps = sweeps
+        after = np.asarray(memory(states), "float64")
+        energies.append(np.sum(after * (after @ kernel), 1) / -2)
+    assert np.diff(energies, axis=0).max() <= 1e-5
+
+
 def test_it_is_a_layer_like_others(tmp_path):
     patterns = _random_patterns(3, 30).reshape(3, 5, 6)
     memory = AssociativeMemory(sweeps=7, seed=2, name="memory")
@@ -178,7 +202,17 @@ def test_it_holds_about_a_seventh_of_its_units():
         (
             [[True, False]],
             "`patterns` must hold -1 and 1 only: make them so, as by np.where(images > 0.5, 1, -1). "
-            "Received: bool with False among them.",
+            "Received: bool with True among them.",
+        ),
+        (
+            [[1, 1j]],
+            "`patterns` must hold -1 and 1 only: make them so, as by np.where(images > 0.5, 1, -1). "
+            "Received: complex128 with (1+0j) among them.",
+        ),
+        (
+            np.array([[1, -1]], object),
+            "`patterns` must hold -1 and 1 only: make them so, as by np.where(images > 0.5, 1, -1). "
+            "Received: object with 1 among them.",
         ),
         ([1, -1], "`patterns` must be at least one pattern, of shape (patterns, ...). Received: shape (2,)."),
         (
@@ -199,8 +233,20 @@ def test_wrong_arguments_and_shapes_are_refused():
     assert str(error.value) == '`rule` must be "hebbian" or "pseudo_inverse". Received: rule=\'hebb\'.'
     with pytest.raises(ValueError, match=r"`sweeps` must be a positive integer. Received: sweeps=0."):
         AssociativeMemory(sweeps=0)
+    for seed in (None, -1, 1.5, True, "a"):
+        with pytest.raises(
+            ValueError, match=rf"^`seed` must be a whole number of at least 0. Received: seed={seed!r}.$"
+        ):
+            AssociativeMemory(seed=seed)
     memory = AssociativeMemory()
     memory.store([[1, -1, 1]])
+    # Two rows of six are not four patterns.
+    for name, call in (("inputs", memory), ("states", memory.energy)):
+        with pytest.raises(ValueError) as error:  # noqa: PT011
+            call(np.ones((2, 6), "float32"))
+        assert (
+            f"`{name}` must be of shape (batch, ...) as the patterns, here (2, 3). Received: {name} of shape (2, 6)."
+        ) in str(error.value)
     with pytest.raises(ValueError) as error:  # noqa: PT011
         memory.store([[1, -1]])
     assert str(error.value) == (
