@@ -6,7 +6,8 @@ from kerasdl.layers.batch_normalization import FusedBatchNormalization
 from kerasdl.layers.convolution_stack import DeepConvolutionStack
 from kerasdl.layers.dirac import DiracConv2D
 from kerasdl.layers.echo_state import EchoState, EchoStateCell
-from kerasdl.layers.elman import ElmanCell, ElmanRNN
+from kerasdl.layers.elman import ElmanRNN
+from kerasdl.layers.elman_cell import ElmanCell
 from kerasdl.layers.euclidean_rbf import EuclideanRBF
 from kerasdl.layers.fast_convolution import FastConv2D
 from kerasdl.layers.frames import ClipsOfFrames, FramesOfClips

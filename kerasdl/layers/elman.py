@@ -6,7 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerasdl.layers.checks import check_positive
+from kerasdl.layers.checks import check_shape
+from kerasdl.layers.elman_cell import ElmanCell
 from kerasdl.layers.recurrence import elman_states, loop, project, time_first
 
 _OF_CELL = (
@@ -30,102 +31,22 @@ _NAMES = {getattr(keras.activations, name): name for name in ("tanh", "sigmoid",
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
-class ElmanCell(keras.layers.SimpleRNNCell):
-    """One step of Elman's network: `h_t = tanh(x_t W_xh + h_{t-1} W_hh + b)`.
-
-    With a context v, which is the same at every step, `h_t = tanh(x_t W_xh + h_{t-1} W_hh + v W_ih + b)`. `W_ih` is
-    made when the cell is first called with one, by the initialiser, regulariser and constraint of `W_xh`.
-
-    Args:
-        units: Size of the state.
-        activation: The function in the place of tanh.
-        **kwargs: All other arguments of `keras.layers.SimpleRNNCell`.
-
-    Example:
-        >>> cell = ElmanCell(4)
-        >>> output, states = cell(np.ones((2, 3)), cell.get_initial_state(batch_size=2), context=np.ones((2, 5)))
-        >>> [tuple(weight.shape) for weight in cell.weights]
-        [(3, 4), (4, 4), (4,), (5, 4)]
-
-    Reference:
-        [Elman, 1990](https://doi.org/10.1207/s15516709cog1402_1)
-    """
-
-    def __init__(self, units: int, activation: Any = "tanh", **kwargs: Any) -> None:
-        super().__init__(check_positive("units", units), activation=activation, **kwargs)
-        self.context_kernel: Any = None
-
-    def build(self, sequence_shape: tuple, context_shape: tuple | None = None) -> None:
-        """Makes the weights; those of the context where there is one."""
-        if sequence_shape[-1] is None:
-            raise ValueError(
-                f"{type(self).__name__} expects vectors of a known length. "
-                f"Received: sequence_shape={tuple(sequence_shape)}."
-            )
-        super().build(sequence_shape)
-        if context_shape is not None:
-            if len(context_shape) != 2 or context_shape[-1] is None:
-                raise ValueError(
-                    "`context` must be one vector of a known length per sequence, (batch, length). "
-                    f"Received: context of shape {tuple(context_shape)}."
-                )
-            self.context_kernel = self.add_weight(
-                shape=(context_shape[-1], self.units),
-                # A copy: the same initialiser twice would draw the same numbers twice.
-                initializer=self.kernel_initializer.clone(),
-                regularizer=self.kernel_regularizer,
-                constraint=self.kernel_constraint,
-                name="context_kernel",
-            )
-
-    def offset(self, context: Any = None) -> tf.Tensor | None:
-        """What is added to every step: `v W_ih + b`, or the part of it that there is.
-
-        Args:
-            context: The vectors v, `(batch, length)`, or None where the cell was built without.
-        """
-        if (context is None) != (self.context_kernel is None):
-            built, given = ("without", "with") if self.context_kernel is None else ("with", "without")
-            raise ValueError(
-                f"This layer was first called {built} a `context` and is now called {given} one: its weights are made "
-                "at the first call. Give a context always or never."
-            )
-        offset = None if self.bias is None else tf.convert_to_tensor(self.bias)
-        if context is None:
-            return offset
-        product = tf.matmul(tf.cast(context, self.compute_dtype), self.context_kernel)
-        return product if offset is None else product + offset
-
-    def call(self, sequence: Any, states: Any, training: bool = False, context: Any = None) -> tuple[Any, Any]:
-        """The next state, as the output and as the state."""
-        nested = isinstance(states, list | tuple)
-        state = states[0] if nested else states
-        dropped, dropped_state = self.get_dropout_mask(sequence), self.get_recurrent_dropout_mask(state)
-        if training and dropped is not None:
-            sequence = sequence * dropped
-        if training and dropped_state is not None:
-            state = state * dropped_state
-        z = tf.matmul(tf.cast(sequence, self.compute_dtype), self.kernel) + tf.matmul(state, self.recurrent_kernel)
-        offset = self.offset(context)
-        output = self.activation(z if offset is None else z + offset)
-        return output, [output] if nested else output
-
-
-@keras.saving.register_keras_serializable(package="kerasdl")
 class ElmanRNN(keras.layers.SimpleRNN):
     """Elman's recurrent layer: `h_t = tanh(x_t W_xh + h_{t-1} W_hh + b)`.
 
     Same arguments, weights and results as `keras.layers.SimpleRNN`, also with masks, an initial state and inside
     `keras.layers.Bidirectional`. Called with `context=v`, one vector per sequence, it adds `v W_ih` at every step: a
     caption is told its image that way. `W_ih` is then the last of the weights. A mask is used also where an initial
-    state or a context is given; the stock layer then wants it named, `mask=`.
+    state or a context is given; the stock layer then wants it named, `mask=`. `keras.layers.Bidirectional` hands on no
+    context: for both directions take two layers, one with `go_backwards=True`.
 
     The inputs of all steps are projected by one matrix product, and the gradient is back-propagation through time
     written out: its loop carries `dL/dh_t` alone, and the gradient of each matrix is one product over all steps. In a
     `tf.function` where batch and length are known (`batch(..., drop_remainder=True)`) the loops are compiled by XLA, of
     four lengths at most, since compiling takes about half a second; where they are not known, and outside of a
     `tf.function`, they run as they are. Activations other than tanh, sigmoid, relu and linear, recurrent dropout and
-    `unroll` are left to automatic differentiation. On one core, a step of training is 1.1 times (64 sequences of 50
+    `unroll` are left to automatic differentiation; `unroll` also allows forward mode, `tf.autodiff.ForwardAccumulator`,
+    which the written gradient refuses. On one core, a step of training is 1.1 times (64 sequences of 50
     steps, 128 inputs, 256 units) to 5 times (one of 200 steps, 32 inputs, 64 units) as fast as that of the faster of
     the stock layer and `torch.nn.RNN` (`taskset -c 0 python -m benchmarks.recurrent --busy`).
 
@@ -209,13 +130,26 @@ class ElmanRNN(keras.layers.SimpleRNN):
                 f"`unroll=True` wants a known number of steps. Received: sequences of shape {tuple(sequences.shape)}."
             )
         sequences = tf.cast(sequences, self.compute_dtype)  # whole numbers as well
+        batch, length = sequences.shape[:2]
+        check_shape(
+            "sequences", sequences.shape, (batch, length, self.cell.kernel.shape[0]), "(batch, steps, features)"
+        )
         mask = sequences_mask if mask is None else mask
-        mask = None if mask is None else tf.cast(mask, tf.bool)
-        state = self._first_state(sequences, initial_state)
+        if mask is not None:
+            mask = tf.cast(mask, tf.bool)
+            # One column, as the stock layer takes it too.
+            mask = mask[..., 0] if mask.shape.rank == 3 and mask.shape[2] == 1 else mask
+            check_shape("mask", mask.shape, (batch, length), "(batch, steps)")
+        state, offset = self._first_state(sequences, initial_state), self.cell.offset(context, batch)
+        if batch is None:
+            # One row for all would be taken as well; the gradient is then the sum over all.
+            rows = (tf.shape(sequences)[0], self.units)
+            state = tf.broadcast_to(state, rows)
+            offset = offset if context is None else tf.broadcast_to(offset, rows)
         if self.go_backwards:
             sequences = tf.reverse(sequences, [1])
             mask = None if mask is None else tf.reverse(mask, [1])
-        states, last = self._states(sequences, state, mask, self.cell.offset(context), training)
+        states, last = self._states(sequences, state, mask, offset, training)
         if self.stateful:
             self.states[0].assign(last)
 
@@ -224,7 +158,11 @@ class ElmanRNN(keras.layers.SimpleRNN):
             if mask is not None:
                 output = tf.where(self._shown(mask)[..., tf.newaxis], states, tf.zeros_like(states))
         else:
-            output = last if mask is None else tf.where(self._shown(mask)[:, -1:], last, tf.zeros_like(last))
+            output = last
+            if mask is not None:
+                # Of no step at all, none is hidden.
+                hidden = tf.reduce_any(~self._shown(mask)[:, -1:], axis=1, keepdims=True)
+                output = tf.where(hidden, tf.zeros_like(last), last)
         return (output, last) if self.return_state else output
 
     def _shown(self, mask: tf.Tensor) -> tf.Tensor:
@@ -247,6 +185,7 @@ class ElmanRNN(keras.layers.SimpleRNN):
                 f"A stateful layer keeps the batch size that it was built with, {state.shape[0]}. "
                 f"Received: a batch of {sequences.shape[0]}."
             )
+        check_shape("initial_state", state.shape, (sequences.shape[0], self.units), "(batch, units)")
         return state
 
     def _states(

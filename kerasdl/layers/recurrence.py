@@ -53,6 +53,19 @@ def elman_states(
     return _states(*arguments)
 
 
+@tf.custom_gradient
+def _refuse_forward_mode(*tensors: tf.Tensor) -> tuple[Any, Callable]:
+    """The tensors; behind `stop_gradient` only forward mode asks for the gradient, and it would take it for zero."""
+
+    def gradient(*_: tf.Tensor) -> None:
+        raise NotImplementedError(
+            "ElmanRNN's own gradient goes backwards only, by tf.GradientTape. For forward mode, "
+            "tf.autodiff.ForwardAccumulator, make the layer with `unroll=True`, which leaves it to TensorFlow."
+        )
+
+    return tensors, gradient
+
+
 def _worth_compiling(inputs: tf.Tensor, recurrent_kernel: tf.Tensor, state: tf.Tensor, *others: Any) -> bool:
     """Whether all shapes are known, and few lengths of the kind have been seen."""
     if not (inputs.shape.is_fully_defined() and state.shape.is_fully_defined()) or inputs.shape[1] == 0:
@@ -85,7 +98,7 @@ def _states(
     @tf.custom_gradient
     def run(*tensors: tf.Tensor) -> tuple[Any, Callable]:
         # Stopped, since XLA's functions would hand over lists for a gradient that is never taken.
-        states, last = forward(mask, activation, *map(tf.stop_gradient, tensors))
+        states, last = forward(mask, activation, *map(tf.stop_gradient, _refuse_forward_mode(*tensors)))
 
         @tf.custom_gradient
         def back(*tensors: tf.Tensor) -> tuple[Any, Callable]:

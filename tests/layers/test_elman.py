@@ -158,6 +158,29 @@ def test_second_derivative(compiled: bool) -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
+def forward_mode(layer: ElmanRNN, inputs: tf.Tensor) -> tf.Tensor:
+    """How the output changes as all inputs grow alike."""
+    with tf.autodiff.ForwardAccumulator(inputs, tf.ones_like(inputs)) as accumulator:
+        found = layer(inputs)
+    return accumulator.jvp(found)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_forward_mode_is_refused(within: bool) -> None:
+    """It is not zero, as it would be."""
+    run = tf.function(forward_mode, autograph=False) if within else forward_mode
+    with pytest.raises(NotImplementedError, match="make the layer with `unroll=True`"):
+        run(ElmanRNN(UNITS), tf.constant(INPUTS))
+
+
+@pytest.mark.slow
+def test_forward_mode_of_the_unrolled_layer() -> None:
+    """The way that the refusal names gives the finite difference."""
+    layer, inputs = ElmanRNN(UNITS, unroll=True), tf.constant(INPUTS)
+    expected = (layer(inputs + 1e-2) - layer(inputs - 1e-2)) / 2e-2
+    np.testing.assert_allclose(forward_mode(layer, inputs), expected, atol=1e-3)
+
+
 def test_compilations_do_not_grow_with_lengths() -> None:
     """Twenty lengths: none is compiled where they are unknown, few where they are known; eager calls trace twice."""
     layer = ElmanRNN(2)
@@ -229,6 +252,31 @@ def test_whole_numbers() -> None:
     np.testing.assert_array_equal(ours(whole), ours(whole.astype("float32")))
 
 
+def test_mask_of_one_column() -> None:
+    """Taken as the stock layer takes it."""
+    stock, ours = twins()
+    np.testing.assert_allclose(ours(INPUTS, mask=MASK[..., None]), stock(INPUTS, mask=MASK[..., None]), atol=1e-6)
+
+
+def test_one_row_where_the_batch_is_not_known() -> None:
+    """A context and a state for all sequences: their gradients are those of the rows that they stand for, summed."""
+    layer = ElmanRNN(UNITS)
+    layer(INPUTS, context=CONTEXT)
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, None, FEATURES)), *[tf.TensorSpec((None, n)) for n in (UNITS, 2)]]
+    )
+    def gradients(inputs: tf.Tensor, state: tf.Tensor, context: tf.Tensor) -> list:
+        with tf.GradientTape() as tape:
+            tape.watch([state, context])
+            loss = tf.reduce_sum(tf.sin(layer(inputs, initial_state=state, context=context)))
+        return tape.gradient(loss, [state, context])
+
+    rows = [np.repeat(part[:1], BATCH, 0) for part in (STATE, CONTEXT)]
+    for found, expected in zip(gradients(INPUTS, STATE[:1], CONTEXT[:1]), gradients(INPUTS, *rows), strict=True):
+        np.testing.assert_allclose(found, np.sum(expected, 0, keepdims=True), rtol=1e-5, atol=1e-6)
+
+
 def test_both_directions() -> None:
     """Inside `Bidirectional`, with a mask, as the stock layer."""
     both = [keras.layers.Bidirectional(layer) for layer in twins(return_sequences=True)]
@@ -259,6 +307,10 @@ def test_no_steps_and_no_words() -> None:
     _, state = ours(INPUTS[:, :0], initial_state=STATE)
     np.testing.assert_array_equal(state, STATE)
     _, state = ours(INPUTS, initial_state=STATE, mask=np.zeros((BATCH, STEPS), bool))
+    np.testing.assert_array_equal(state, STATE)
+    # A mask of no step hides nothing.
+    output, state = ours(INPUTS[:, :0], initial_state=STATE, mask=MASK[:, :0])
+    np.testing.assert_array_equal(output, STATE)
     np.testing.assert_array_equal(state, STATE)
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, FEATURES))])
@@ -296,6 +348,31 @@ def of_unknown_length(layer: ElmanRNN) -> None:
         (lambda: ElmanRNN(2)(np.ones((1, 2, 3)), context=np.ones((1, 2, 3))), r"one vector of a known length per seq"),
         (lambda: ElmanRNN(2)(np.ones((1, 2, 3)), initial_state=[np.ones((1, 2))] * 2), r"of 2 tensors\."),
         (lambda: of_unknown_length(ElmanRNN(2, unroll=True)), r"`unroll=True` wants a known number of steps\."),
+        *(
+            (lambda call=call: call(np.ones((4, 6, 3))), text)
+            for call, text in (
+                (
+                    lambda x: ElmanRNN(2)(x, initial_state=np.ones((1, 2))),
+                    r"`initial_state` must be of shape \(batch, units\), here \(4, 2\)\. "
+                    r"Received: initial_state of shape \(1, 2\)\.",
+                ),
+                (
+                    lambda x: ElmanRNN(2)(x, initial_state=np.ones((3, 2))),
+                    r"Received: initial_state of shape \(3, 2\)\.",
+                ),
+                (
+                    lambda x: ElmanRNN(2)(x, initial_state=np.ones((4, 3))),
+                    r"Received: initial_state of shape \(4, 3\)\.",
+                ),
+                (lambda x: ElmanRNN(2)(x, context=np.ones((1, 5))), r"Received: context of shape \(1, 5\)\."),
+                (lambda x: ElmanRNN(2)(x, context=np.ones((3, 5))), r"Received: context of shape \(3, 5\)\."),
+                (
+                    lambda x: ElmanRNN(2)(x, mask=np.ones((4, 5), bool)),
+                    r"`mask` must be of shape \(batch, steps\), here \(4, 6\)\. Received: mask of shape \(4, 5\)\.",
+                ),
+                (lambda x: ElmanRNN(2)(x, mask=np.ones((4, 6, 2), bool)), r"Received: mask of shape \(4, 6, 2\)\."),
+            )
+        ),
         (lambda: ElmanRNN(2)(np.ones((1, 3))), r"expected ndim=3, found ndim=2"),
         (lambda: ElmanRNN(2)(keras.Input((4, None))), r"expects vectors of a known length\."),
     ],
@@ -304,6 +381,20 @@ def test_refuses(call, text: str) -> None:
     """What it cannot do, it says."""
     with pytest.raises(ValueError, match=text):
         call()
+
+
+def test_other_features_than_it_was_built_for() -> None:
+    """Named with both sizes."""
+    layer = ElmanRNN(UNITS)
+    layer(INPUTS)
+    with pytest.raises(
+        ValueError, match=r"`sequences` .* here \(3, 6, 4\)\. Received: sequences of shape \(3, 6, 2\)\."
+    ):
+        layer(INPUTS[..., :2])
+    layer = ElmanRNN(UNITS)
+    layer(INPUTS, context=CONTEXT)
+    with pytest.raises(ValueError, match=r"`context` .* here \(3, 2\)\. Received: context of shape \(3, 1\)\."):
+        layer(INPUTS, context=CONTEXT[:, :1])
 
 
 def test_context_always_or_never() -> None:
