@@ -7,8 +7,9 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from kerasdl.layers.checks import check_positive
+from kerasdl.layers.checks import check_positive, check_seed
 
 
 def _check_number(name: str, value: Any, low: float, high: float = math.inf) -> float:
@@ -66,7 +67,7 @@ class EchoStateCell(keras.layers.Layer):
         self.connectivity = _check_number("connectivity", connectivity, 0, 1)
         if self.leak == 0:
             raise ValueError("`leak` must be above 0, or the state would never change. Received: leak=0.")
-        self.seed = seed
+        self.seed = None if seed is None else check_seed(seed)
         self.state_size = self.output_size = self.units
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -198,6 +199,10 @@ class EchoState(keras.layers.RNN):
         """Runs the reservoir over the steps."""
         if sequences.shape[1] == 0:
             raise ValueError(f"EchoState expects at least one step. Received: sequences of shape {sequences.shape}.")
+        if sequences.shape[1] is None:
+            some = tf.debugging.assert_positive(tf.shape(sequences)[1], "EchoState expects at least one step.")
+            with tf.control_dependencies([some]):
+                sequences = tf.identity(sequences)
         return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
 
     def get_config(self) -> dict[str, Any]:

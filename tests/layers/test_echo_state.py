@@ -81,9 +81,13 @@ def test_below_one_the_beginning_is_forgotten_and_above_it_is_not():
     inputs[1] = inputs[0]
     start = np.random.default_rng(1).uniform(-1, 1, (2, 100)).astype("float32")
     apart = {}
+    # One layer whose W is changed for each radius, so that one function is compiled.
+    layer = EchoState(100, spectral_radius=1.0, return_sequences=True, seed=0)
+    layer(inputs)
+    run, (kernel, recurrent, bias) = tf.function(layer), layer.get_weights()
     for radius in (0.5, 0.9, 2.0):
-        layer = EchoState(100, spectral_radius=radius, return_sequences=True, seed=0)
-        states = np.asarray(tf.function(layer)(inputs, initial_state=start))
+        layer.set_weights([kernel, radius * recurrent, bias])
+        states = np.asarray(run(inputs, initial_state=start))
         apart[radius] = np.linalg.norm(states[0] - states[1], axis=1)
     # Of a difference r^t is left, as tanh only ever makes it smaller; what is left at last is rounding.
     assert apart[0.5][20] < 1e-4 * np.linalg.norm(start[0] - start[1])
@@ -145,6 +149,9 @@ def test_read_out_in_closed_form_it_remembers(tmp_path):
         ({"leak": 1.5}, "`leak` must be a number from 0 to 1. Received: leak=1.5."),
         ({"leak": 0}, "`leak` must be above 0, or the state would never change. Received: leak=0."),
         ({"connectivity": "all"}, "`connectivity` must be a number from 0 to 1. Received: connectivity='all'."),
+        ({"seed": -1}, "`seed` must be a whole number of at least 0. Received: seed=-1."),
+        ({"seed": 1.5}, "`seed` must be a whole number of at least 0. Received: seed=1.5."),
+        ({"seed": True}, "`seed` must be a whole number of at least 0. Received: seed=True."),
         ({"input_scale": float("nan")}, "`input_scale` must be a number of at least 0. Received: input_scale=nan."),
     ],
 )
@@ -164,6 +171,10 @@ def test_wrong_inputs_are_refused():
         )
     with pytest.raises(ValueError, match=r"EchoState expects at least one step. Received: .*\(2, 0, 3\)"):
         EchoState(10, connectivity=0.5)(np.zeros((2, 0, 3)))
+    layer = EchoState(10, connectivity=0.5)
+    run = tf.function(lambda x: layer(x), input_signature=[tf.TensorSpec((None, None, 3))], autograph=False)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="EchoState expects at least one step"):
+        run(np.zeros((2, 0, 3)))
     with pytest.raises(ValueError) as error:  # noqa: PT011
         EchoState(10, connectivity=0)(np.zeros((2, 5, 3)))
     assert str(error.value) == (
