@@ -7,6 +7,13 @@ import keras
 from kerasdl.layers.checks import check_positive
 
 
+def _without_masked(keys: Any, keys_mask: Any) -> Any:
+    """The keys, with 0 for those that are masked: chosen, since 0 times an infinite key is no number."""
+    if keys_mask is None:
+        return keys
+    return keras.ops.where(keras.ops.cast(keys_mask, "bool")[:, :, None], keys, keras.ops.zeros_like(keys))
+
+
 @keras.saving.register_keras_serializable(package="kerasdl")
 class BahdanauAttention(keras.layers.Layer):
     """Additive attention: `context = sum_i a_i k_i`, `a = softmax_i(v . tanh(W1 q + W2 k_i))`.
@@ -53,6 +60,7 @@ class BahdanauAttention(keras.layers.Layer):
 
     def call(self, query: Any, keys: Any, keys_mask: Any = None) -> tuple[Any, Any]:
         """Compares, and takes the mean of the keys with the weights."""
+        keys = _without_masked(keys, keys_mask)
         return self.look(query, keys, self.project(keys), keys_mask)
 
     def project(self, keys: Any) -> Any:
@@ -72,15 +80,14 @@ class BahdanauAttention(keras.layers.Layer):
             projected: What `project` gave for them.
             keys_mask: Which keys there are, `(batch, places)`.
         """
-        if keys_mask is not None:
-            seen = keras.ops.cast(keys_mask, self.compute_dtype)
-            keys = keys * seen[:, :, None]
         context, weights = self.additive(
-            [self.query_projection(query), keys, projected],
+            [self.query_projection(query), _without_masked(keys, keys_mask), _without_masked(projected, keys_mask)],
             mask=None if keys_mask is None else [None, keys_mask],
             return_attention_scores=True,
         )
-        return context, weights if keys_mask is None else weights * seen[:, None, :]
+        if keys_mask is not None:
+            weights = weights * keras.ops.cast(keys_mask, weights.dtype)[:, None, :]
+        return context, weights
 
     def compute_mask(self, query: Any, previous_mask: Any = None) -> Any:
         """What was asked by a masked query is masked."""

@@ -47,6 +47,24 @@ def test_nothing_to_look_at_gives_zero_and_finite_gradients():
     assert not to_keys.numpy()[~MASK].any()
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_masked_may_be_no_number(value):
+    layer = BahdanauAttention(7)
+    layer.build(QUERY.shape, KEYS.shape)
+    sources = [tf.constant(np.where(MASK[..., None], KEYS, filling).astype("float32")) for filling in (0, value)]
+    results = []
+    for keys in sources:
+        with tf.GradientTape() as tape:
+            tape.watch(keys)
+            context, weights = layer(QUERY, keys, keys_mask=MASK)
+            loss = tf.reduce_sum(context**2)
+        results.append([context, weights, *tape.gradient(loss, [keys, *(weight.value for weight in layer.weights)])])
+        # Projected beforehand, as a decoder does.
+        results[-1] += layer.look(QUERY, keys, layer.project(keys), MASK)
+    for expected, found in zip(*results, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_keras_carries_the_masks_into_it_and_out_of_it(tmp_path):
     queries, places = keras.Input((None,), dtype="int32"), keras.Input((None,), dtype="int32")
     embedding = keras.layers.Embedding(9, 5, mask_zero=True)
