@@ -7,6 +7,21 @@ import numpy as np
 import tensorflow as tf
 
 
+class _KeptSteps(keras.layers.Layer):
+    """Where Keras's mask of the inputs is True; everywhere, where there is none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.supports_masking = True
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        shape = keras.ops.shape(inputs)[:-1]
+        if mask is None:
+            return keras.ops.ones(shape, "bool")
+        mask = keras.ops.reshape(mask, (*keras.ops.shape(mask), *[1] * (len(shape) - len(mask.shape))))
+        return keras.ops.broadcast_to(keras.ops.cast(mask, "bool"), shape)
+
+
 def solve_readout(
     model: keras.Model, data: tf.data.Dataset, l2: float = 1.0, *, layer: str | None = None
 ) -> dict[str, float]:
@@ -24,7 +39,8 @@ def solve_readout(
         model: Any functional or sequential model whose last layer with weights is a `keras.layers.Dense`; of other
             models, name the layer. It may give a vector per example or one per step of a sequence.
         data: Batches `(x, y)` or `(x, y, sample_weight)`; y are integer labels or real targets with as many numbers as
-            the layer has units. A weight of 0 leaves an example, or a step of a sequence, out.
+            the layer has units. A weight of 0 leaves an example, or a step of a sequence, out. Steps that Keras masks
+            are left out as well, as `fit` does.
         l2: The penalty on the squared weights; with 0 the shortest of all least-squares solutions is taken.
         layer: The layer's name; None for the layer `logits`, or the last one where none is called so.
 
@@ -47,17 +63,18 @@ def solve_readout(
     size = readout.kernel.shape[0]
     # A sequential model has no `input` before it is called.
     given = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
-    features = tf.function(keras.Model(given, readout.input), reduce_retracing=True)
+    features = tf.function(keras.Model(given, [readout.input, _KeptSteps()(readout.input)]), reduce_retracing=True)
     # [X 1 Y]' [X 1 Y] holds every product that is needed.
     total = np.zeros((size + 1 + readout.units,) * 2)
     for batch in data:
         if not isinstance(batch, tuple) or len(batch) not in (2, 3):
             raise ValueError("`data` must give batches (x, y) or (x, y, sample_weight).")
-        x = np.asarray(keras.ops.cast(features(batch[0], training=False), "float32"), dtype="float64")
+        x, kept = features(batch[0], training=False)
+        x, kept = np.asarray(keras.ops.cast(x, "float32"), dtype="float64"), np.asarray(kept).reshape(-1)
         shape = x.shape[:-1]
         y = _targets(batch[1], shape, readout.units)
-        rows = np.concatenate([x.reshape(-1, size), np.ones((len(y), 1)), y], axis=1)
-        weighted = rows if len(batch) == 2 else rows * _weights(batch[2], shape)[:, None]
+        rows = np.concatenate([x.reshape(-1, size), np.ones((len(y), 1)), y], axis=1)[kept]
+        weighted = rows if len(batch) == 2 else rows * _weights(batch[2], shape)[kept, None]
         total += rows.T @ weighted
     count = total[size, size]
     if count <= 0:

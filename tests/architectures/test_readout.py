@@ -122,6 +122,29 @@ def test_reads_sequences(per_step):
     np.testing.assert_allclose(model.get_layer("readout").bias, ridge.intercept_, rtol=1e-3, atol=1e-4)
 
 
+def test_masked_steps_are_left_out():
+    # Nothing but the true steps: scikit-learn on these alone, however far and with whatever the batch is padded.
+    lengths = [5, 1, 8, 3]
+    sequences, targets = RANDOM.normal(size=(4, 8, 3)).astype("float32"), RANDOM.normal(size=(4, 8, 2))
+    true = np.arange(8) < np.array(lengths)[:, None]
+    inputs = keras.Input((None, 3))
+    masked = keras.layers.Masking(-9.0)(inputs)
+    states = keras.layers.SimpleRNN(6, return_sequences=True, trainable=False)(masked)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="readout")(states))
+    known = np.asarray(keras.Model(inputs, states)(sequences))[true]
+    for more, weighted in ((3, False), (0, True)):
+        weight = RANDOM.random((4, 8)) if weighted else np.ones((4, 8))
+        ridge = Ridge(alpha=0.1).fit(known, targets[true], weight[true])
+        padded = [
+            np.pad(part, ((0, 0), (0, more), (0, 0))[: part.ndim], constant_values=-9)
+            for part in (np.where(true[..., None], sequences, -9), np.where(true[..., None], targets, 50), weight)
+        ]
+        logs = solve_readout(model, batches(*padded[: 2 + weighted], size=3), 0.1)
+        np.testing.assert_allclose(model.get_layer("readout").kernel, ridge.coef_.T, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(model.get_layer("readout").bias, ridge.intercept_, rtol=1e-3, atol=1e-4)
+        assert logs["examples"] == pytest.approx(weight[true].sum())
+
+
 def test_labels_of_every_step():
     sequences, labels = RANDOM.normal(size=(10, 8, 3)).astype("float32"), RANDOM.integers(0, 4, (10, 8))
     model = keras.Sequential([keras.Input((8, 3)), keras.layers.Dense(4, activation="softmax")])
