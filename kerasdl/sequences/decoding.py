@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kerasdl.sequences.checks import check_length_penalty, check_whole
+
 _KEPT = 64  # compiled functions per model
 _compiled: weakref.WeakKeyDictionary[keras.Model, dict] = weakref.WeakKeyDictionary()
 
@@ -88,7 +90,7 @@ def beam_search(
         end: The number of the word that ends a sentence.
         length: The most words of a sentence, the end among them; what has not ended then is cut.
         beam_width: How many beginnings are followed.
-        length_penalty: Alpha in the formula above. 0.6 to 0.7 is usual for translations.
+        length_penalty: Alpha in the formula above, at least 0. 0.6 to 0.7 is usual for translations.
         never: Numbers of words that are not to be written.
 
     Returns:
@@ -98,6 +100,9 @@ def beam_search(
     Reference:
         [Wu et al., 2016](https://arxiv.org/abs/1609.08144), section 7
     """
+    check_whole("length", length)
+    check_whole("beam_width", beam_width)
+    length_penalty = check_length_penalty(length_penalty)
     sentences = tf.shape(tf.nest.flatten(state)[0])[0]
     rows = sentences * beam_width
     state = tf.nest.map_structure(lambda part: tf.repeat(part, beam_width, axis=0), state)

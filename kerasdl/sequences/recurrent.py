@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from kerasdl.layers import ElmanRNN
+from kerasdl.sequences.checks import check_whole
 
 CELLS = {"elman": ElmanRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 
@@ -13,9 +14,8 @@ def check_recurrent(cell: str, units: int, layers: int) -> None:
     """Refuses a recurrent part that cannot be built."""
     if cell not in CELLS:
         raise ValueError(f"`cell` must be one of {', '.join(map(repr, CELLS))}. Received: cell={cell!r}.")
-    for name, value in (("units", units), ("layers", layers)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"`{name}` must be a whole number of at least 1. Received: {name}={value!r}.")
+    check_whole("units", units)
+    check_whole("layers", layers)
 
 
 def stack(

@@ -110,8 +110,13 @@ def test_with_a_beam_for_everything_the_best_sentence_is_found(alpha, never):
 def test_the_penalty_makes_sentences_longer():
     writer = Writer(0)
     first = np.random.default_rng(1).normal(size=(30, 5)).astype("float32")
-    lengths = [np.mean([len(s) for s in search(writer, first, beam_width=16, length_penalty=a)[0]]) for a in (0.0, 2.0)]
-    assert lengths[1] > lengths[0] + 0.3
+    # Of all sentences: the quotient of two penalties only grows with alpha, so that none becomes shorter.
+    short, long = (
+        [len(sentence) for sentence in search(writer, first, beam_width=WORDS**LENGTH, length_penalty=alpha)[0]]
+        for alpha in (0.0, 2.0)
+    )
+    assert all(after >= before for before, after in zip(short, long, strict=True))
+    assert sum(long) > sum(short)
 
 
 def test_a_beam_of_one_is_greedy():
@@ -128,9 +133,18 @@ def test_a_beam_of_one_is_greedy():
         assert sentences[row] == tuple(words[1:])
         assert scores[row] == pytest.approx(total, abs=1e-5)
     assert len({len(sentence) for sentence in sentences}) > 1
-    wider = search(writer, first, beam_width=3)[1]
-    assert (wider > scores - 1e-5).all()
-    assert (wider > scores + 0.01).any()
+    # A somewhat wider beam may lose the greedy sentence, and find nothing better; one for everything may not.
+    widest = search(writer, first, beam_width=WORDS**LENGTH)[1]
+    assert (widest > scores - 1e-5).all()
+    assert (widest > scores + 0.01).any()
+
+
+@pytest.mark.parametrize("penalty", [-0.1, float("nan"), float("inf"), "x", None])
+def test_a_penalty_under_which_the_search_would_end_too_early_is_refused(penalty):
+    with pytest.raises(ValueError, match="`length_penalty`") as raised:
+        beam_search(Writer(0).step, np.zeros((1, 5)), start=START, end=END, length=LENGTH, length_penalty=penalty)
+    wanted = "`length_penalty` must be a number of at least 0."
+    assert str(raised.value) == f"{wanted} Received: length_penalty={penalty!r}."
 
 
 def test_nobody_to_write_for():
