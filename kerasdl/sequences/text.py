@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl.sequences.checks import check_whole
+
 # Padding has the number 0, which `Embedding(mask_zero=True)` masks; what the vocabulary lacks has the number 1.
 PADDING, UNKNOWN = "", "[UNK]"
 # In vocabularies of text that is written: what a text begins and ends with. They have the numbers 2 and 3.
@@ -109,7 +111,19 @@ def check_vocabulary(words: Any, *, ends: bool = False) -> list[str]:
     return [START, END, *words] if ends else words
 
 
-def to_ids(words: list[str], split: Any, *, name: str, ends: bool = False) -> keras.layers.TextVectorization:
+def _check_can_be_found(words: list[str]) -> None:
+    """Refuses words that no text is ever split into: they would have a number that nothing gets."""
+    parts = split_words(words).to_list()
+    lost = [word for word, part in zip(words, parts, strict=True) if part != [word.encode()]]
+    if lost:
+        raise ValueError(
+            "`vocabulary` must have words as texts are split into them, in lower case and without spaces: make it with "
+            "kerasdl.sequences.vocabulary. "
+            f"Received: {', '.join(map(repr, lost[:3]))}{', ...' if len(lost) > 3 else ''}."
+        )
+
+
+def to_ids(words: Iterable[str], split: Any, *, name: str, ends: bool = False) -> keras.layers.TextVectorization:
     """The layer that makes numbers of strings, to be the first of a model.
 
     Args:
@@ -121,27 +135,52 @@ def to_ids(words: list[str], split: Any, *, name: str, ends: bool = False) -> ke
     Returns:
         A layer from `(batch,)` strings to `(batch, steps)` int64, padded with 0 to the longest text.
     """
-    words = check_vocabulary(words, ends=ends)
-    return keras.layers.TextVectorization(standardize=None, split=split, vocabulary=words, name=name)
+    known = check_vocabulary(words, ends=ends)
+    if split in (split_words, split_words_after_start, split_words_before_end):
+        _check_can_be_found(known[2:] if ends else known)
+    return keras.layers.TextVectorization(standardize=None, split=split, vocabulary=known, name=name)
 
 
-def _strings(texts: Any) -> Iterable[np.ndarray]:
+def check_string(name: str, string: Any) -> None:
+    """Refuses what is no text, or none that can be written down: half of a surrogate pair."""
+    if not isinstance(string, str | bytes):
+        raise TypeError(f"`{name}` must be strings. Received: {string!r}.")
+    try:
+        string if isinstance(string, bytes) else string.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"`{name}` must be text that UTF-8 can encode; text.encode(errors='replace') writes ? for the rest. "
+            f"Received: {string!r}."
+        ) from None
+
+
+def _strings(texts: Any, name: str = "texts") -> Iterable[np.ndarray]:
     """Batches of strings, whatever they come in."""
     if isinstance(texts, tf.data.Dataset):
         if not isinstance(texts.element_spec, tf.TensorSpec) or texts.element_spec.dtype != tf.string:
             raise TypeError(
-                "`texts` must be a data set of strings alone: choose them with `map`, as in "
+                f"`{name}` must be a data set of strings alone: choose them with `map`, as in "
                 f"`dataset.map(lambda text, label: text)`. Received: elements {texts.element_spec}."
             )
         yield from (np.reshape(batch, -1) for batch in texts.as_numpy_iterator())
         return
-    if isinstance(texts, str | bytes):
-        raise TypeError(f"`texts` must be many texts, as a list or a data set. Received: one text, {texts!r}.")
-    texts = np.asarray(list(texts) if not isinstance(texts, np.ndarray) else texts, dtype=object).reshape(-1)
-    for text in texts:
-        if not isinstance(text, str | bytes):
-            raise TypeError(f"`texts` must be strings. Received: {text!r}.")
-    yield texts
+    if isinstance(texts, tf.Tensor):
+        texts = texts.numpy()
+    if isinstance(texts, str | bytes) or (isinstance(texts, np.ndarray) and not texts.ndim):
+        raise TypeError(f"`{name}` must be many texts, as a list or a data set. Received: one text, {texts!r}.")
+    if not isinstance(texts, Iterable):
+        raise TypeError(f"`{name}` must be many texts, as a list or a data set. Received: {texts!r}.")
+    many = texts.reshape(-1).tolist() if isinstance(texts, np.ndarray) else list(texts)
+    for text in many:
+        check_string(name, text)
+    strings = np.empty(len(many), dtype=object)  # np.array of nested lists would flatten them
+    strings[:] = many
+    yield strings
+
+
+def as_list(texts: Any, name: str) -> list[str | bytes]:
+    """Many texts out of a list, an array, a tensor or a data set."""
+    return [string for batch in _strings(texts, name) for string in batch]
 
 
 def vocabulary(texts: Any, *, size: int | None = None, minimum_count: int = 1, unit: str = "word") -> list[str]:
@@ -167,9 +206,9 @@ def vocabulary(texts: Any, *, size: int | None = None, minimum_count: int = 1, u
     split = {"word": split_words, "character": split_characters, "token": None}
     if unit not in split:
         raise ValueError(f'`unit` must be "word", "character" or "token". Received: unit={unit!r}.')
-    for name, value in (("size", size), ("minimum_count", minimum_count)):
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise ValueError(f"`{name}` must be a whole number of at least 1. Received: {name}={value!r}.")
+    if size is not None:
+        check_whole("size", size)
+    check_whole("minimum_count", minimum_count)
     counts: collections.Counter[bytes] = collections.Counter()
     for batch in _strings(texts):
         if not len(batch):

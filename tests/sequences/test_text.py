@@ -44,7 +44,7 @@ def test_joined_words_read_like_a_sentence():
 def test_a_vocabulary_is_sorted_by_frequency_and_then_by_the_alphabet():
     texts = ["b a b", "c A", "a"]
     assert vocabulary(texts) == ["a", "b", "c"]
-    assert vocabulary(np.array(texts)) == ["a", "b", "c"]
+    assert vocabulary(np.array(texts)) == vocabulary(tf.constant(texts)) == ["a", "b", "c"]
     assert vocabulary(tf.data.Dataset.from_tensor_slices(texts).batch(2), minimum_count=2) == ["a", "b"]
     assert vocabulary(tf.data.Dataset.from_tensor_slices(texts), size=1) == ["a"]
     assert vocabulary(["ab", ""], unit="character") == ["a", "b"]
@@ -57,6 +57,21 @@ def test_a_vocabulary_is_sorted_by_frequency_and_then_by_the_alphabet():
         ("a text", {}, TypeError, "`texts` must be many texts, as a list or a data set. Received: one text, 'a text'."),
         ([1, 2], {}, TypeError, "`texts` must be strings. Received: 1."),
         (["", " "], {}, ValueError, "`texts` must hold a word that stands there at least 1 times. Received: none."),
+        (3, {}, TypeError, "`texts` must be many texts, as a list or a data set. Received: 3."),
+        (
+            np.array("a"),
+            {},
+            TypeError,
+            "`texts` must be many texts, as a list or a data set. Received: one text, array('a', dtype='<U1').",
+        ),
+        ([["a"], ["b"]], {}, TypeError, "`texts` must be strings. Received: ['a']."),
+        (
+            ["\ud800"],
+            {},
+            ValueError,
+            "`texts` must be text that UTF-8 can encode; text.encode(errors='replace') writes ? for the rest. "
+            "Received: '\\ud800'.",
+        ),
         (["a"], {"size": 0}, ValueError, "`size` must be a whole number of at least 1. Received: size=0."),
         (
             ["a"],
@@ -82,6 +97,21 @@ def test_a_data_set_of_pairs_is_refused():
 def test_wrong_vocabularies_are_refused(words):
     with pytest.raises(ValueError, match="`vocabulary` must have at least one word, each once"):
         text.check_vocabulary(words)
+
+
+@pytest.mark.parametrize("word", ["I", "É", "new york", "don't", "a\tb", " "])
+def test_words_that_no_text_is_split_into_are_refused(word):
+    with pytest.raises(ValueError, match=r"make it with kerasdl.sequences.vocabulary. Received: ") as raised:
+        text.to_ids(["a", word], text.split_words, name="words")
+    assert str(raised.value).endswith(f"Received: {word!r}.")
+    # As characters or tokens they are found.
+    assert text.to_ids(["a", word], text.split_characters, name="words").vocabulary_size() == 4
+
+
+def test_every_vocabulary_that_is_made_can_be_found():
+    strange = "İstanbul ǅ \u00a0 x\u0301 \u0301 a-b-'c' don't 3.5 \v ß ẞ ΑΣ 🙂👍🏽 a\u200bb --a a-- 'a [UNK]"
+    words = vocabulary([strange])
+    assert text.to_ids(words, text.split_words_after_start, name="words", ends=True).vocabulary_size() == 4 + len(words)
 
 
 def test_numbers_are_the_same_after_saving(tmp_path):
