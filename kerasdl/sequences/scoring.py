@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from kerasdl.sequences import text
+from kerasdl.sequences.checks import check_whole
 
 
 def corpus_bleu(translations: Iterable[str], references: Iterable[str], *, longest: int = 4) -> float:
@@ -32,7 +33,8 @@ def corpus_bleu(translations: Iterable[str], references: Iterable[str], *, longe
     Reference:
         [Papineni et al., 2002](https://aclanthology.org/P02-1040/), section 2.3
     """
-    pair = [list(translations), list(references)]
+    check_whole("longest", longest)
+    pair = [text.as_list(translations, "translations"), text.as_list(references, "references")]
     if len(pair[0]) != len(pair[1]) or not pair[0]:
         raise ValueError(
             "Expected one reference for each translation, and at least one. "

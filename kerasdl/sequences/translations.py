@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.sequences import text
+from kerasdl.sequences.checks import check_length_penalty, check_whole
 from kerasdl.sequences.decoding import beam_search, compiled
 from kerasdl.sequences.encoder_decoder import recurrent_steps
 from kerasdl.sequences.transformer import transformer_steps
@@ -40,7 +41,7 @@ class Translations(NamedTuple):
 
 def translate(
     model: keras.Model,
-    sentences: list[str],
+    sentences: Any,
     *,
     beam_width: int = 1,
     length_penalty: float = 0.6,
@@ -54,10 +55,10 @@ def translate(
 
     Args:
         model: What `translator` made.
-        sentences: Strings.
+        sentences: Strings: a list, an array, a tensor, or a `tf.data.Dataset` of single ones or batches.
         beam_width: How many beginnings of each translation are followed; 1 takes the most likely word at each step.
-        length_penalty: How much long translations are preferred among those, as in
-            `kerasdl.sequences.decoding.beam_search`.
+        length_penalty: How much long translations are preferred among those: they are ranked by
+            `log P(words) / ((5 + |words|) / 6) ** length_penalty`. At least 0.
         length: The most words of a translation, the end among them; what is longer is cut.
         batch_size: Sentences that are translated at once.
 
@@ -74,16 +75,11 @@ def translate(
         [Wu et al., 2016](https://arxiv.org/abs/1609.08144), section 7
     """
     check_is_translator(model)
-    if isinstance(sentences, str | bytes):
-        raise TypeError(f"`sentences` must be a list of sentences. Received: one, {sentences!r}.")
-    sentences = list(sentences)
-    for sentence in sentences:
-        if not isinstance(sentence, str | bytes):
-            raise TypeError(f"`sentences` must be strings. Received: {sentence!r}.")
+    sentences = text.as_list(sentences, "sentences")
     for name, value in (("beam_width", beam_width), ("length", length), ("batch_size", batch_size)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"`{name}` must be a whole number of at least 1. Received: {name}={value!r}.")
-    run = compiled(model, _write, beam_width=beam_width, length=length, length_penalty=float(length_penalty))
+        check_whole(name, value)
+    penalty = check_length_penalty(length_penalty)
+    run = compiled(model, _write, beam_width=beam_width, length=length, length_penalty=penalty)
     has_attention = any(layer.name in ("attention", "decoder1_source") for layer in model.layers)
     result: list[Any] = [None] * len(sentences)
     # Sentences of one length end together.
