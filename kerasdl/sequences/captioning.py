@@ -1,7 +1,7 @@
-"""Captions: an image in, a sentence about it out, and where each of its words looked."""
+"""The captioner: an image in, a sentence about it out."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,14 +10,18 @@ import tensorflow as tf
 from kerasdl.layers import AddCoordinates, FastConv2D, FusedBatchNormalization
 from kerasdl.sequences import text
 from kerasdl.sequences.caption_decoder import CaptionDecoder
-from kerasdl.sequences.decoding import beam_search, compiled
-from kerasdl.sequences.recurrent import check_recurrent
+from kerasdl.sequences.checks import check_whole
+from kerasdl.sequences.recurrent import check_recurrent, stack
 
-_START_ID, _END_ID = 2, 3
+_END_ID = 3
+_SHUFFLED = 1000  # pairs among which one is drawn
 # The encoder where none is given: filters, side of the kernel, step. A place of its maps sees 29x29 pixels.
 _ENCODER = ((16, 5, 2), (24, 3, 1), (48, 3, 2), (64, 3, 1), (64, 3, 1))
 # A vector for the whole image is made of so many places each way.
 _PLACES = 4
+# The captioner's own layers, after which no layer of an encoder may be called.
+_OWN = ("captions", "words", "embedding", "coarse", "places", "image", "features")
+_OWN_LAYERS = (*_OWN, "decoder", "dropout", "logits", "predictions")
 
 
 def _encode(images: Any) -> Any:
@@ -54,6 +58,12 @@ def _begin(input_shape: Sequence[int] | None, encoder: keras.Model | None) -> tu
             "width, channels), as keras.Model(network.inputs, network.get_layer(...).output) makes. "
             f"Received: {encoder!r} of shapes {shapes}."
         )
+    taken = [layer.name for layer in encoder.layers if layer.name in _OWN_LAYERS or layer.name.startswith("upper")]
+    if taken:
+        raise ValueError(
+            f"`encoder` must have other names for its layers than {', '.join(map(repr, _OWN_LAYERS))} and 'upper...', "
+            f"which the captioner gives its own. Received: an encoder with {', '.join(map(repr, taken))}."
+        )
     return inputs[0], outputs[0]
 
 
@@ -65,6 +75,7 @@ def captioner(
     cell: str = "gru",
     units: int = 128,
     embedding: int = 32,
+    layers: int = 1,
     attention: bool = True,
     dropout: float = 0.0,
     name: str = "captioner",
@@ -86,8 +97,9 @@ def captioner(
         cell: `"elman"`, `"gru"` or `"lstm"`.
         units: The size of the state and of the image's vector; attention's v has half of it.
         embedding: The length of the vector that a word is read as.
+        layers: How many recurrent layers write. Only the first sees the image; those above read what it gives.
         attention: Whether each word looks at the feature map.
-        dropout: The share of the decoder's outputs that is dropped in training.
+        dropout: The share of each recurrent layer's outputs that is dropped in training.
         name: The model's name.
 
     Returns:
@@ -102,8 +114,9 @@ def captioner(
     Reference:
         [Xu et al., 2015](https://arxiv.org/abs/1502.03044), Show, attend and tell
     """
-    check_recurrent(cell, units, 1)
-    words = text.to_ids(list(vocabulary), text.split_words_after_start, name="words", ends=True)
+    check_recurrent(cell, units, layers)
+    check_whole("embedding", embedding)
+    words = text.to_ids(vocabulary, text.split_words_after_start, name="words", ends=True)
     images, image = _begin(input_shape, encoder)
     captions = keras.Input((), dtype="string", name="captions")
     x = keras.layers.Embedding(words.vocabulary_size(), embedding, mask_zero=True, name="embedding")(words(captions))
@@ -118,25 +131,34 @@ def captioner(
         x = CaptionDecoder(units, cell, name="decoder")([x, vector])
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
+    if layers > 1:
+        options: dict[str, Any] = {"cell": cell, "units": units, "layers": layers - 1, "dropout": dropout}
+        x = stack(x, **options, return_sequences=True, name="upper")
     x = keras.layers.Dense(words.vocabulary_size(), dtype="float32", name="logits")(x)
     outputs = keras.layers.Activation("softmax", dtype="float32", name="predictions")(x)
     return keras.Model([images, captions], outputs, name=name)
 
 
-def _decoder(model: keras.Model) -> CaptionDecoder:
+def decoder_of(model: Any) -> CaptionDecoder:
+    """The layer that writes; refuses a model of another kind."""
     for layer in getattr(model, "layers", ()):
         if isinstance(layer, CaptionDecoder):
             return layer
-    raise ValueError(f"`model` must be what kerasdl.sequences.captioner makes. Received: {model!r}.")
+    raise TypeError(f"`model` must be one that kerasdl.sequences.captioner made. Received: {model!r}.")
 
 
-def caption_batches(model: keras.Model, pairs: tf.data.Dataset, *, batch_size: int = 50) -> tf.data.Dataset:
+def caption_batches(
+    model: keras.Model, pairs: Any, *, batch_size: int = 50, shuffle: bool = False, seed: int = 0
+) -> tf.data.Dataset:
     """What trains a captioner: images and captions in, and what is to be said at each step, which ends with the end.
 
     Args:
         model: What `captioner` made.
-        pairs: A data set of `(image, caption)`, single ones or batches, as `kerasdl.data.load("shapes/pair")` gives.
-        batch_size: How many single ones make a batch; batches stay as they are.
+        pairs: `(image, caption)`: a list, or a data set of single ones or batches, as
+            `kerasdl.data.load("shapes/pair")` gives.
+        batch_size: How many single ones make a batch; batches stay as they are, unless they are shuffled.
+        shuffle: Whether they come in another order in every epoch, each drawn from the next 1000.
+        seed: Where the chance of `shuffle` starts: a whole number of at least 0.
 
     Returns:
         Batches `((images, captions), numbers of words)`, padded with 0; for `fit` and `evaluate`. The padding counts
@@ -152,11 +174,16 @@ def caption_batches(model: keras.Model, pairs: tf.data.Dataset, *, batch_size: i
     Reference:
         [Williams and Zipser, 1989](https://doi.org/10.1162/neco.1989.1.2.270): teacher forcing
     """
-    _decoder(model)
+    decoder_of(model)
+    check_whole("batch_size", batch_size)
+    check_whole("seed", seed, least=0)
     wanted = tuple(model.inputs[0].shape[1:])
+    if isinstance(pairs, list):
+        pairs = _as_data(pairs)
     spec = getattr(pairs, "element_spec", None)
     if not isinstance(spec, tuple) or len(spec) != 2 or getattr(spec[1], "dtype", None) != tf.string:
-        raise TypeError(f"`pairs` must be a tf.data.Dataset of (image, caption). Received: {spec or pairs!r}.")
+        given = spec or type(pairs).__name__
+        raise TypeError(f"`pairs` must be a list or a tf.data.Dataset of (image, caption). Received: {given}.")
     image, words = spec
     single = words.shape.rank == 0
     shape = image.shape if single else image.shape[1:]
@@ -184,102 +211,22 @@ def caption_batches(model: keras.Model, pairs: tf.data.Dataset, *, batch_size: i
         with tf.control_dependencies([tf.debugging.Assert(*each) for each in [(c, [m]) for c, m in good]]):
             return (tf.identity(images), captions), numbers
 
-    return (pairs.batch(batch_size) if single else pairs).map(split, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-
-
-class Captions(NamedTuple):
-    """What `caption` gives.
-
-    Args:
-        sentences: One string per image.
-        words: The words of each.
-        maps: `(images, words, height, width)` float32: how much `words[i][t]` looked at each place, which sums to 1;
-            behind the last word 0. None without attention.
-        log_probabilities: `(images,)`: log P of each sentence with its end.
-
-    Reference:
-        [Xu et al., 2015](https://arxiv.org/abs/1502.03044), section 5.4, for the maps
-    """
-
-    sentences: list[str]
-    words: list[list[str]]
-    maps: np.ndarray | None
-    log_probabilities: np.ndarray
-
-
-def caption(
-    model: keras.Model, images: Any, *, beam_width: int = 1, length: int = 20, batch_size: int = 250
-) -> Captions:
-    """Writes a sentence about each image, and says where each of its words looked.
-
-    One compiled loop, kept with the model: it is traced once for a beam width and a length.
-
-    Args:
-        model: What `captioner` made.
-        images: `(N, height, width, channels)`, in [0, 1].
-        beam_width: How many beginnings of each sentence are followed; 1 takes the likeliest word at each step.
-        length: The most words of a sentence, its end among them; a longer one is cut.
-        batch_size: How many images are worked on at once.
-
-    Returns:
-        `(sentences, words, maps, log_probabilities)`, by name or in this order.
-
-    Example:
-        >>> model = captioner(["star", "a"], input_shape=(16, 16, 3), units=8, embedding=4)
-        >>> captions = caption(model, np.zeros((2, 16, 16, 3)), length=5)
-        >>> len(captions.sentences), captions.maps.shape
-        (2, (2, 5, 4, 4))
-
-    Reference:
-        [Xu et al., 2015](https://arxiv.org/abs/1502.03044), section 5.4
-    """
-    decoder = _decoder(model)
-    images = _check_images(images, tuple(model.inputs[0].shape[1:]))
-    for name, value in (("beam_width", beam_width), ("length", length), ("batch_size", batch_size)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"`{name}` must be a whole number of at least 1. Received: {name}={value!r}.")
-    write = compiled(model, _write, beam_width=beam_width, length=length)
-    parts = [[part.numpy() for part in write(images[at : at + batch_size])] for at in range(0, len(images), batch_size)]
-    numbers, scores, looked = (np.concatenate(part) for part in zip(*parts, strict=True))
-    names = [str(word) for word in model.get_layer("words").get_vocabulary()]
-    words = [[names[number] for number in row if number != _END_ID] for row in numbers]
-    maps = None
-    if decoder.attention is not None:
-        spoken = np.arange(length) < np.array([len(each) for each in words])[:, None]
-        maps = looked.reshape(*numbers.shape, *decoder.output[1].shape[2:]) * spoken[..., None, None]
-    return Captions([text.join_words(each) for each in words], words, maps, scores)
-
-
-def _check_images(images: Any, wanted: tuple[int, ...]) -> np.ndarray:
-    images = np.asarray(images)
-    if images.ndim != 4 or images.shape[1:] != wanted or not len(images):
-        raise ValueError(
-            f"`images` must have shape (N, {', '.join(map(str, wanted))}), with at least one image. "
-            f"Received: shape {images.shape}."
-        )
-    images = images.astype("float32")
-    if not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1):
-        raise ValueError(
-            "`images` must be numbers in [0, 1]: divide images of whole numbers by 255. "
-            f"Received: numbers from {images.min():g} to {images.max():g}."
-        )
-    return images
-
-
-def _write(model: keras.Model, images: tf.Tensor, *, beam_width: int, length: int) -> tuple[tf.Tensor, ...]:
-    """Runs the encoder once and the decoder step by step."""
-    decoder, embedding, logits = _decoder(model), model.get_layer("embedding"), model.get_layer("logits")
-    encoder = keras.Model(model.inputs[0], decoder.input[1:])
-    states, seen = decoder.begin(*tf.nest.flatten(encoder(images, training=False)))
-    seen = tuple(tf.repeat(each, beam_width, axis=0) for each in seen)
-
-    def step(words: tf.Tensor, states: Any) -> tuple[tf.Tensor, Any, tf.Tensor]:
-        outputs, states, weights = decoder.step(embedding(words), states, seen)
-        rows = tf.shape(words)[0]
-        looked = tf.zeros([rows, 0]) if weights is None else weights
-        return tf.nn.log_softmax(logits(outputs)), states, looked
-
-    # Nothing is written that is no word: padding, what the vocabulary lacks, and the start.
-    return beam_search(
-        step, states, start=_START_ID, end=_END_ID, length=length, beam_width=beam_width, never=(0, 1, _START_ID)
+    if shuffle:
+        pairs = (pairs if single else pairs.unbatch()).shuffle(_SHUFFLED, seed=seed)
+    return (
+        (pairs.batch(batch_size) if single or shuffle else pairs)
+        .map(split, tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def _as_data(pairs: list[Any]) -> tf.data.Dataset:
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise TypeError(f"`pairs` must be a list of (image, caption). Received: one that is {type(pair).__name__}.")
+        text.check_string("pairs", pair[1])
+    shapes = {np.shape(image) for image, _ in pairs}
+    if len(shapes) != 1:
+        raise ValueError(f"`pairs` must have at least one image, and all of one shape. Received: {sorted(shapes)}.")
+    images, captions = zip(*pairs, strict=True)
+    return tf.data.Dataset.from_tensor_slices((np.stack(images), list(captions)))
