@@ -7,7 +7,6 @@ from kerasdl.sequences.generating import generate
 from kerasdl.sequences.gradient_flow import gradient_norms
 from kerasdl.sequences.language_models import language_batches, language_model
 from kerasdl.sequences.metrics import StepAccuracy, StepBits
-from kerasdl.sequences.metrics import StepAccuracy, StepBits
 from kerasdl.sequences.scoring import corpus_bleu
 from kerasdl.sequences.tagging import tag, tagger
 from kerasdl.sequences.text import vocabulary
@@ -17,8 +16,6 @@ from kerasdl.sequences.video import video_classifier
 
 __all__ = [
     "Captions",
-    "StepAccuracy",
-    "StepBits",
     "StepAccuracy",
     "StepBits",
     "Translations",
