@@ -3,8 +3,10 @@
 Paper:  [Xu et al., 2015](https://arxiv.org/abs/1502.03044), Show, attend and tell
 Run:    python -m tutorials.captions
 Takes:  about 3 minutes on 2 cores
-Expect: 98.1 % of the test captions exactly right with attention, and 5.1 % without: it, too, has the relation right in
-        98.2 % of all captions, but the first figure in 29.5 %. When the figure is to be said, 92 % of the attention
+Expect: after six epochs, 98.1 % of the test captions exactly right with attention, and 5.1 % without (one seed, one
+        rate for both): it, too, has the relation right in 98.2 % of all captions, but the first figure in 29.5 %. The
+        captions it learns from it does not know either: 82.9 % of their words are right in its last epoch, behind the
+        true words before them, against 100.0 % with attention. When the figure is to be said, 92 % of the attention
         lies in its box, which is 14 % of the picture; for the second, smaller figure it is 94 %, and 6 % of the
         picture. The largest weight lies in the box in 99.4 % and 99.6 % of the images.
 
@@ -19,6 +21,10 @@ one vector v of the whole image:
   the 16x16 feature map is: `e_ij = u . tanh(W1 h + W2 f_ij)`. The word is chosen by the mean of the features, weighted
   by softmax(e). Two of the features are a place's own coordinates: this mean also says where the network is looking.
 
+What the network without attention lacks is learning, before all generalization: it gets the training words wrong too.
+In the last three epochs 79.1, 81.6 and 82.9 % of them were right, which was still rising while the rate fell to zero.
+Whether its vector is too small for two figures, or it only learns more slowly, six epochs cannot tell.
+
 Nobody tells the network where anything is: it is trained by the sentences alone. That it looks at the star when it says
 "star" is something it found out by itself, and the data set knows the box of every word, so it can be measured.
 
@@ -28,6 +34,8 @@ Exercises:
 2. Take the coordinates away (copy `captioner` and leave out `AddCoordinates`). Which word suffers?
 3. Turn or mirror the images as augmentation. Which words of the caption have to be changed with them?
 4. Write with `beam_width=5`. Is a search worth while, where the network is so sure of each word?
+5. Give the network without attention more time (`--epochs 20`), or a vector of twice the size (`--units 256`). Which of
+   the two helps it more?
 """
 
 from pathlib import Path
@@ -111,7 +119,7 @@ def main(
     #
     # Both begin with the convolutions of a network that tells the ten figures apart. Its last maps have 16x16 places,
     # which see 29x29 pixels each. All its weights are trained on, for colours never mattered to it.
-    said = {}
+    said, metrics = {}, {}
     for name in ("attention", "plain"):
         print(f"\n{name}")
         keras.utils.set_random_seed(seed)
@@ -125,7 +133,9 @@ def main(
         )
         model.compile(keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy", metrics=["accuracy"])
         logs = keras.callbacks.TensorBoard(out / "logs" / name)
-        training.fit(model, batches, epochs=epochs, callbacks=[logs], verbose=2)
+        history = training.fit(model, batches, epochs=epochs, callbacks=[logs], verbose=2)
+        # Of the words to be learnt, with the true words before them: is what a network lacks in the test known here?
+        metrics[f"{name}_training_accuracy"] = float(history.history["accuracy"][-1])
         said[name] = caption(model, test["image"], length=12)
         if name == "attention":
             attending = model
@@ -158,7 +168,7 @@ def main(
     looks = keras.Model(attending.inputs, attending.get_layer("decoder").output[1])
     maps = looks.predict(caption_batches(attending, load(data, split=split, batch_size=250)), verbose=0)
     at = [np.stack(each) for each in zip(*(at_roles(*pair) for pair in zip(true, maps, strict=True)), strict=True)]
-    metrics, inside, areas = {}, [], []
+    inside, areas = [], []
     for role, of_role in zip(ROLES, at, strict=True):
         boxes = np.stack([b[: len(w)][ROLES[role]] for b, w in zip(test["word_boxes"], true, strict=True)])
         centres = (np.arange(64) + 0.5) / 64
