@@ -57,11 +57,16 @@ def elman_states(
 def _refuse_forward_mode(*tensors: tf.Tensor) -> tuple[Any, Callable]:
     """The tensors; behind `stop_gradient` only forward mode asks for the gradient, and it would take it for zero."""
 
-    def gradient(*_: tf.Tensor) -> None:
-        raise NotImplementedError(
+    def gradient(*upstream: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        text = (
             "ElmanRNN's own gradient goes backwards only, by tf.GradientTape. For forward mode, "
             "tf.autodiff.ForwardAccumulator, make the layer with `unroll=True`, which leaves it to TensorFlow."
         )
+        if tf.executing_eagerly():
+            raise NotImplementedError(text)
+        # In a graph it fails when it is run: saving a model for serving makes the graphs of all gradients.
+        tf.debugging.Assert(tf.constant(False), [text])
+        return upstream
 
     return tensors, gradient
 
