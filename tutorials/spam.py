@@ -3,9 +3,10 @@
 Paper:  [Almeida et al., 2011](https://doi.org/10.1145/2034691.2034742); the network:
         [Elman, 1990](https://doi.org/10.1207/s15516709cog1402_1)
 Run:    python -m tutorials.spam
-Takes:  about 90 seconds on one core beside other work
-Expect: on a fifth of the training messages, held out, 98.0 % are right; of what is stopped 98.6 % is spam, and 89.5 %
-        of the spam is stopped
+Takes:  about 30 seconds of one core, 90 beside other work
+Expect: 97.8 % of the test messages right (letting all pass: 86.6 %); of what is stopped 93.1 % is spam, and 89.9 % of
+        the spam is stopped: 10 messages from friends are stopped, and 15 spam messages pass (one seed; the standard
+        error of a share of 1,114 messages is 0.4 points)
 
 A recurrent network reads a message word by word, and is asked once, at the end: many-to-one. Spam is rare (13 % of
 these messages), so that a filter which lets everything pass is right in 87 % of all cases, and is worth nothing.
@@ -75,8 +76,9 @@ def main(
     # The vocabulary: words that stand in the training messages at least twice. All others are one word, "unknown", and
     # it says much: telephone numbers and prizes are mostly new.
     #
-    # What is far from the end has faded when the network is asked, so a second layer reads the message from its end. On
-    # a fifth of the training messages, held out, this was worth half a point (98.0 % against 97.4 %, one seed).
+    # What is far from the end has faded when the network is asked, so a second layer reads the message from its end.
+    # Spam gives itself away in more than one place, so this need not matter: without that layer (`one_way`) we found no
+    # certain difference.
     words = vocabulary(train.map(lambda texts, labels: texts), minimum_count=2)
     keras.utils.set_random_seed(seed)
     model = classifier(words, classes=names, cell=cell, bidirectional=not one_way, dropout=0.3, name="spam")
@@ -128,9 +130,12 @@ def main(
     )
 
     # What has the network made up its mind about after each word? Two spam messages that it stops, and two that it
-    # gets wrong: the friend's message that looks most like spam, and the spam that looks most like a friend's.
+    # gets wrong: the friend's message that looks most like spam, and the spam that looks most like a friend's. Spam is
+    # sent many times with a word or two changed: of the twenty surest the second is the one least like the first.
     short = np.array([len(each.split()) <= 25 for each in texts])
-    stopped = np.flatnonzero(spam & short)[probabilities[spam & short].argsort()[-2:]]
+    surest, *others = np.flatnonzero(spam & short)[probabilities[spam & short].argsort()[::-1]][:20]
+    bags = [set(each.split()) for each in texts]
+    stopped = [surest, min(others, key=lambda place: len(bags[surest] & bags[place]))]
     friend = np.flatnonzero(~spam & short)[probabilities[~spam & short].argmax()]
     passed = np.flatnonzero(spam & short)[probabilities[spam & short].argmin()]
     places = [*stopped, friend, passed]
