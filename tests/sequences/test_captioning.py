@@ -184,7 +184,9 @@ def test_the_mask_of_the_words_reaches_the_loss(images, spatial, layers):
     model = spatial if layers == 1 else build(layers=2)
     model.compile("sgd", "sparse_categorical_crossentropy")
     inputs = [tf.constant(images), tf.constant(SENTENCES)]
-    ((_, targets),) = caption_batches(model, list(zip(images, SENTENCES, strict=True)))
+    (((pictures, said), targets),) = caption_batches(model, list(zip(images, SENTENCES, strict=True)))
+    np.testing.assert_array_equal(pictures, images)
+    assert said.numpy().tolist() == [sentence.encode() for sentence in SENTENCES]
     output = model(inputs)
     there = targets.numpy() != 0
     assert output._keras_mask.numpy().tolist() == there.tolist()
@@ -230,7 +232,7 @@ def test_data_come_single_or_in_batches(images):
     model = build(attention=False)
     single = tf.data.Dataset.from_tensor_slices((images, SENTENCES))
     expected = [[[4, 5, 6, 9, 4, 8, 3], [4, 7, 6, 3, 0, 0, 0]], [[4, 8, 3]]]
-    for pairs in (single, single.batch(2), list(zip(images, SENTENCES, strict=True))):
+    for pairs in (single, single.batch(2)):
         given = [targets.numpy().tolist() for _, targets in caption_batches(model, pairs, batch_size=2)]
         assert given == expected
     unknown = caption_batches(model, tf.data.Dataset.from_tensors((images[0], "a green star")))

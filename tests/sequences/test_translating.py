@@ -116,7 +116,7 @@ def test_both_ways_of_training_measure_the_same_and_learn():
     assert corpus_bleu(translate(model, sources).sentences, targets) == pytest.approx(100)
 
 
-@pytest.mark.parametrize("kind", ["gru", pytest.param("transformer", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["elman", *(pytest.param(k, marks=pytest.mark.slow) for k in ("gru", "transformer"))])
 def test_greedy_search_is_a_loop_that_takes_the_likeliest_word(kind, tmp_path, monkeypatch):
     model = make(kind, layers=1)
     model.save(tmp_path / "model.keras")
@@ -149,10 +149,10 @@ def test_greedy_search_is_a_loop_that_takes_the_likeliest_word(kind, tmp_path, m
 search = translations.beam_search
 
 
-def test_batches_have_the_strings_and_the_numbers_of_the_words():
-    model = make()
+def test_batches_have_the_strings_and_the_numbers_of_the_words(small):
+    model = small
     data = tf.data.Dataset.from_tensor_slices(tuple(map(list, zip(*PAIRS, strict=True))))
-    for pairs in (PAIRS, data, data.batch(3)):
+    for pairs in (PAIRS, data.batch(3)):
         (inputs, words), *others = translation_batches(model, pairs, batch_size=4)
         assert not others
         assert inputs["source"].numpy().tolist() == [pair[0].encode() for pair in PAIRS]
@@ -165,8 +165,8 @@ def test_batches_have_the_strings_and_the_numbers_of_the_words():
         ]
 
 
-def test_shuffled_batches_are_other_ones_in_each_epoch_and_of_similar_lengths():
-    model = make()
+def test_shuffled_batches_are_other_ones_in_each_epoch_and_of_similar_lengths(small):
+    model = small
     pairs = [(f"a {'cat ' * (number % 8)}", f"{number} {'chat ' * (number % 8)}") for number in range(64)]
     data = translation_batches(model, pairs, batch_size=8, shuffle=True, seed=3)
     assert len(data) == 8
