@@ -31,7 +31,7 @@ import numpy as np
 from kerasdl import training
 from kerasdl.data import load
 from kerasdl.sequences import corpus_bleu, translate, translation_batches, translator, vocabulary
-from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.lesson import command_line, lesson, needs
 from kerasdl.visualization import plots
 
 
@@ -88,9 +88,11 @@ def main(
         units: The size of a state, and the numbers per word.
         batch_size: Pairs per step.
         seed: Decides the first weights and the order of the pairs.
-        quick: One epoch of a few short pairs with small networks, only to see that everything works.
+        quick: A few pairs of at most 5 words, 16 units, Elman cells and no beam, whatever is given, only to see that all
+            works.
         out: Folder for the metrics, the figures and the TensorBoard logs.
     """
+    needs(data, "english", "french", like="sentence_pairs")
     epochs = epochs or (1 if quick else 4)
     if quick:
         longest, units, cell = min(longest, 5), 16, "elman"
@@ -162,7 +164,7 @@ def main(
         plots.bars(
             {
                 "likeliest word": [metrics[f"{model.name}_bleu"] for model in networks.values()],
-                "beam of four": [metrics[f"{model.name}_bleu_beam"] for model in networks.values()],
+                f"beam of {beam}": [metrics[f"{model.name}_bleu_beam"] for model in networks.values()],
             },
             [f"{name}\n{metrics[f'{model.name}_seconds_per_epoch']:.0f} s" for name, model in networks.items()],
             y_label="BLEU on test sentences",
