@@ -88,8 +88,8 @@ def main(
         units: The size of a state, and the numbers per word.
         batch_size: Pairs per step.
         seed: Decides the first weights and the order of the pairs.
-        quick: A few pairs of at most 5 words, 16 units, Elman cells and no beam, whatever is given, only to see that all
-            works.
+        quick: A few pairs of at most 5 words, 16 units, Elman cells and a beam of 1, whatever is given, only to see
+            that everything works.
         out: Folder for the metrics, the figures and the TensorBoard logs.
     """
     needs(data, "english", "french", like="sentence_pairs")
