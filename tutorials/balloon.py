@@ -34,7 +34,7 @@ import tensorflow as tf
 from kerasdl import training
 from kerasdl.data import info, load
 from kerasdl.sequences import video_classifier
-from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.lesson import command_line, lesson, needs
 from kerasdl.visualization import plots
 
 NAMES = {"memory": "a whole clip", "single": "one frame at a time"}
@@ -86,9 +86,10 @@ def main(
         cell: The recurrent layer: elman, gru or lstm.
         units: How many numbers it remembers.
         seeds: How often everything is repeated, with other first weights and another order of the clips.
-        quick: One epoch of a few clips, only to see that everything works.
+        quick: One epoch of a few clips, one seed and 8 units, whatever is given, only to see that everything works.
         out: Folder for the metrics, the figures and the TensorBoard logs.
     """
+    needs(data, "clip", "labels", like="balloons")
     if quick:
         epochs, units, seeds = 1, 8, 1
     labels = info(data).classes
@@ -134,15 +135,13 @@ def main(
     for label in (popped, absent):
         longest = np.argmax(real.sum(axis=1) * (truth == label).any(axis=1))
         chosen += [(longest, time) for time in np.linspace(0, real[longest].sum() - 1, 7).round().astype(int)]
+    rows = {"truth": truth, "with": said["memory"], "without": said["single"]}
     plots.save(
         plots.image_grid(
             [clips[place] for place in chosen],
-            [
-                f"{labels[truth[place]]}\nclip: {labels[said['memory'][place]]}\nframe: {labels[said['single'][place]]}"
-                for place in chosen
-            ],
+            ["\n".join(f"{name}: {labels[answers[place]]}" for name, answers in rows.items()) for place in chosen],
             columns=7,
-            title="The truth; what is said by whom has seen the clip so far; and by whom sees the frame alone",
+            title="The truth, and what the network says with its memory and without it",
         ),
         out / "figures" / "clips.png",
     )

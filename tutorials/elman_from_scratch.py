@@ -29,7 +29,8 @@ Exercises:
 1. Elman did not send the error back through time: he took `h_{t-1}` for one more input. Put a `tf.stop_gradient` into
    the unrolled graph. How much of the gradient is lost, and is ba, dii, guuu still learnt?
 2. Give the untrained network a recurrent matrix three times as large. How does the picture of the copies change?
-3. Let the network read a row of 200 letters, after training on rows of 60. Does the saw stay sharp to the end?
+3. Let g be followed by two to four u at random, so that nobody knows any more when the next consonant comes. What is
+   the best possible error after each of these u now, and does the network come to it?
 """
 
 from pathlib import Path
