@@ -16,7 +16,9 @@ PADDING, UNKNOWN = "", "[UNK]"
 START, END = "[START]", "[END]"
 
 # Letters and digits, joined by hyphens, with an apostrophe that ends them ("don't" is don' and t); or any single mark.
-_WORD = r"[\pL\pN\pM]+(?:-[\pL\pN\pM]+)*'?|[^\s\pL\pN\pM]"
+_WORD = r"[\pL\pN\pM]+(?:-[\pL\pN\pM]+)*'?|[^\s\pZ\pL\pN\pM]"
+# Unicode has more spaces than ASCII, at which alone TensorFlow splits.
+_SPACES = r"[\s\pZ]+"
 _CLOSING, _OPENING = ",.;:!?)]}%…", "([{"
 
 
@@ -49,7 +51,8 @@ def split_words(texts: Any) -> tf.RaggedTensor:
         True
     """
     lower = tf.strings.lower(tf.convert_to_tensor(texts, "string"), encoding="utf-8")
-    return _never_empty(tf.strings.split(tf.strings.regex_replace(lower, _WORD, r" \0 ")))
+    apart = tf.strings.regex_replace(tf.strings.regex_replace(lower, _SPACES, " "), _WORD, r" \0 ")
+    return _never_empty(tf.strings.split(apart))
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
@@ -100,7 +103,12 @@ def check_vocabulary(words: Any, *, ends: bool = False) -> list[str]:
     """
     if isinstance(words, str | bytes) or not isinstance(words, Iterable):
         raise TypeError(f"`vocabulary` must be a list of words, as kerasdl.sequences.vocabulary makes. Got: {words!r}.")
+    words = list(words)
+    for word in words:
+        check_string("vocabulary", word)
     words = [word.decode() if isinstance(word, bytes) else str(word) for word in words]
+    if any("\0" in word for word in words):
+        raise ValueError("`vocabulary` must be without the character '\\0', which arrays of strings cannot hold.")
     special = {PADDING, UNKNOWN, START, END}
     if not words or len(set(words)) < len(words) or special & set(words):
         wrong = sorted(special & set(words)) or [word for word, n in collections.Counter(words).items() if n > 1][:3]
@@ -111,7 +119,7 @@ def check_vocabulary(words: Any, *, ends: bool = False) -> list[str]:
     return [START, END, *words] if ends else words
 
 
-def _check_can_be_found(words: list[str]) -> None:
+def check_can_be_found(words: list[str]) -> None:
     """Refuses words that no text is ever split into: they would have a number that nothing gets."""
     parts = split_words(words).to_list()
     lost = [word for word, part in zip(words, parts, strict=True) if part != [word.encode()]]
@@ -137,7 +145,7 @@ def to_ids(words: Iterable[str], split: Any, *, name: str, ends: bool = False) -
     """
     known = check_vocabulary(words, ends=ends)
     if split in (split_words, split_words_after_start, split_words_before_end):
-        _check_can_be_found(known[2:] if ends else known)
+        check_can_be_found(known[2:] if ends else known)
     return keras.layers.TextVectorization(standardize=None, split=split, vocabulary=known, name=name)
 
 
@@ -146,10 +154,15 @@ def check_string(name: str, string: Any) -> None:
     if not isinstance(string, str | bytes):
         raise TypeError(f"`{name}` must be strings. Received: {string!r}.")
     try:
-        string if isinstance(string, bytes) else string.encode()
+        string.decode() if isinstance(string, bytes) else string.encode()
     except UnicodeEncodeError:
         raise ValueError(
             f"`{name}` must be text that UTF-8 can encode; text.encode(errors='replace') writes ? for the rest. "
+            f"Received: {string!r}."
+        ) from None
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"`{name}` must be text in UTF-8; text.decode(errors='replace') puts a mark for the rest. "
             f"Received: {string!r}."
         ) from None
 
@@ -191,7 +204,7 @@ def vocabulary(texts: Any, *, size: int | None = None, minimum_count: int = 1, u
         size: How many to keep at most; None for all.
         minimum_count: How often a word must stand in the texts to be kept.
         unit: `"word"`: words in lower case and single marks; `"character"`; or `"token"`: each string is one word as it
-            is, for text that is split already.
+            is, for text that is split already: words, or a list of sentences that are lists of words.
 
     Returns:
         The words; those that are equally frequent in the order of the alphabet.
@@ -209,6 +222,9 @@ def vocabulary(texts: Any, *, size: int | None = None, minimum_count: int = 1, u
     if size is not None:
         check_whole("size", size)
     check_whole("minimum_count", minimum_count)
+    if unit == "token" and isinstance(texts, list | tuple):
+        # Sentences of words, of any lengths: a word is a word in whichever it stands.
+        texts = [word for row in texts for word in ([row] if isinstance(row, str | bytes) else as_list(row, "texts"))]
     counts: collections.Counter[bytes] = collections.Counter()
     for batch in _strings(texts):
         if not len(batch):
@@ -222,11 +238,12 @@ def vocabulary(texts: Any, *, size: int | None = None, minimum_count: int = 1, u
     return [word for _, word in kept[:size]]
 
 
-def join_words(words: Iterable[str | bytes]) -> str:
+def join_words(words: Iterable[str | bytes], behind: str = "") -> str:
     """Writes words as a sentence: no space before a closing mark, behind an opening one or an apostrophe.
 
     Args:
         words: Words and marks, as `split_words` makes them; special words are left out.
+        behind: Text that goes before them, and stays as it is.
 
     Returns:
         One line of text.
@@ -235,11 +252,16 @@ def join_words(words: Iterable[str | bytes]) -> str:
         >>> join_words(["i", "don'", "t", "know", ".", "[END]"])
         "i don't know."
     """
-    text = ""
+    text = behind
     for given in words:
         word = given.decode() if isinstance(given, bytes) else str(given)
         if word in (PADDING, START, END):
             continue
-        glued = not text or text[-1] in _OPENING or (text[-1] == "'" and len(text) > 1 and text[-2].isalnum())
+        glued = (
+            not text
+            or text[-1].isspace()
+            or text[-1] in _OPENING
+            or (text[-1] == "'" and len(text) > 1 and text[-2].isalnum())
+        )
         text += word if glued or word in _CLOSING else f" {word}"
     return text

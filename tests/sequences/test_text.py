@@ -122,3 +122,12 @@ def test_numbers_are_the_same_after_saving(tmp_path):
     assert model.get_layer("words").get_vocabulary() == ["", "[UNK]", "[START]", "[END]", "a", "é"]
     np.testing.assert_array_equal(model(tf.constant(["É b a", ""])), [[2, 5, 1, 4], [2, 0, 0, 0]])
     np.testing.assert_array_equal(model.predict(np.array(["a"], object), verbose=0), [[2, 4]])
+
+
+def test_unicode_spaces_part_words_and_are_none():
+    assert text.split_words(["a\u00a0b\u2009c\u3000!", "\u3000"]).to_list() == [[b"a", b"b", b"c", b"!"], [b""]]
+
+
+def test_words_of_sentences_of_any_lengths_are_counted():
+    assert vocabulary([["I", "like"], ["I"], tf.constant(["I", "eggs", ""])], unit="token") == ["I", "eggs", "like"]
+    assert vocabulary(["I", "I", "like"], unit="token") == ["I", "like"]
