@@ -114,7 +114,7 @@ def captioner(
     Reference:
         [Xu et al., 2015](https://arxiv.org/abs/1502.03044), Show, attend and tell
     """
-    check_recurrent(cell, units, layers)
+    check_recurrent(cell, units, layers, dropout)
     check_whole("embedding", embedding)
     words = text.to_ids(vocabulary, text.split_words_after_start, name="words", ends=True)
     images, image = _begin(input_shape, encoder)

@@ -5,17 +5,18 @@ from typing import Any
 import keras
 
 from kerasdl.layers import ElmanRNN
-from kerasdl.sequences.checks import check_whole
+from kerasdl.sequences.checks import check_dropout, check_whole
 
 CELLS = {"elman": ElmanRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 
 
-def check_recurrent(cell: str, units: int, layers: int) -> None:
+def check_recurrent(cell: str, units: int, layers: int, dropout: float = 0.0) -> None:
     """Refuses a recurrent part that cannot be built."""
     if cell not in CELLS:
         raise ValueError(f"`cell` must be one of {', '.join(map(repr, CELLS))}. Received: cell={cell!r}.")
     check_whole("units", units)
     check_whole("layers", layers)
+    check_dropout(dropout)
 
 
 def stack(
@@ -46,10 +47,10 @@ def stack(
     Returns:
         `(batch, steps, units)`, or without the steps; twice the units where there are two directions.
     """
-    check_recurrent(cell, units, layers)
+    check_recurrent(cell, units, layers, dropout)
     for depth in range(1, layers + 1):
         every_step = return_sequences or depth < layers
-        layer = CELLS[cell](units, return_sequences=every_step, name=f"{name}{depth}")
+        layer = CELLS[cell](int(units), return_sequences=every_step, name=f"{name}{depth}")
         x = (keras.layers.Bidirectional(layer, name=f"{name}{depth}") if bidirectional else layer)(x)
         if dropout:
             x = keras.layers.Dropout(dropout, name=f"{name}{depth}_dropout")(x)

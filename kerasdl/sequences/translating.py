@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.sequences import text
-from kerasdl.sequences.checks import check_whole
+from kerasdl.sequences.checks import check_dropout, check_whole
 from kerasdl.sequences.encoder_decoder import encoder_decoder
 from kerasdl.sequences.recurrent import CELLS, check_recurrent
 from kerasdl.sequences.transformer import transformer
@@ -75,6 +75,7 @@ def translator(
         [Xiong et al., 2020](https://arxiv.org/abs/2002.04745), for the place of the normalisation
     """
     _check(cell, attention, bidirectional, units, embedding, layers, heads)
+    check_dropout(dropout)
     inputs = {side: keras.Input((), dtype="string", name=side) for side in ("source", "target")}
     read = text.to_ids(source_vocabulary, text.split_words, name="source_words")
     seen = text.to_ids(target_vocabulary, text.split_words_after_start, ends=True, name="target_words")
