@@ -1,6 +1,7 @@
 """What the outputs of a model are called, kept in the model, so that a saved one still knows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -28,9 +29,10 @@ class NamedSoftmax(keras.layers.Activation):
 
 def check_classes(classes: Any) -> tuple[int, tuple[str, ...] | None]:
     """How many classes there are, and their names where they have some."""
-    if isinstance(classes, int) and not isinstance(classes, bool) and classes >= 2:
-        return classes, None
-    if isinstance(classes, Iterable) and not isinstance(classes, str | bytes):
+    if isinstance(classes, Integral) and not isinstance(classes, bool) and int(classes) >= 2:
+        return int(classes), None
+    # A set has no order, and so no first class.
+    if isinstance(classes, Iterable) and not isinstance(classes, str | bytes | Set):
         names = tuple(classes)
         if len(names) >= 2 and len(set(names)) == len(names) and all(isinstance(name, str) for name in names):
             return len(names), names
@@ -52,7 +54,7 @@ def names_of(model: keras.Model) -> tuple[str | int, ...]:
     layers = [layer for layer in getattr(model, "layers", ()) if isinstance(layer, NamedSoftmax)]
     if not layers:
         raise TypeError(
-            f"`model` must be one that kerasdl.sequences.classifier or tagger made. Received: {type(model).__name__}"
-            f"{f' {model.name!r}' if isinstance(model, keras.Model) else ''}."
+            "`model` must be one that kerasdl.sequences.classifier, tagger or video_classifier made. "
+            f"Received: {type(model).__name__}{f' {model.name!r}' if isinstance(model, keras.Model) else ''}."
         )
     return layers[-1].class_names or tuple(range(model.output.shape[-1]))

@@ -1,6 +1,6 @@
 """Many-to-one: a text is read to its end, and what is remembered then gives its class."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.sequences import class_names, decoding, recurrent, text
+from kerasdl.sequences.checks import check_whole
 
 _AT_ONCE = 128  # texts
 
@@ -29,6 +30,9 @@ def classifier(
     It takes texts as they are, `(batch,)` strings, and splits them into words in lower case and single marks. Leave
     words that stand once out of the vocabulary (`minimum_count=2`), and the model learns from them what to make of new
     ones. Padding changes no state: it does not matter which texts are in a batch together.
+
+    Give `fit` and `predict` texts as `tf.constant(texts)` or as an array of `dtype=object`: Keras takes no arrays of
+    NumPy's own strings.
 
     Args:
         vocabulary: The words that are known, as `kerasdl.sequences.vocabulary` gives them.
@@ -52,12 +56,12 @@ def classifier(
     Reference:
         [Elman, 1990](https://doi.org/10.1207/s15516709cog1402_1)
     """
-    if not isinstance(embedding, int) or isinstance(embedding, bool) or embedding < 1:
-        raise ValueError(f"`embedding` must be a whole number of at least 1. Received: embedding={embedding!r}.")
+    check_whole("embedding", embedding)
+    recurrent.check_recurrent(cell, units, layers, dropout)
     inputs = keras.Input((), dtype="string", name="texts")
     ids = text.to_ids(vocabulary, text.split_words, name="words")
     x = ids(inputs)
-    x = keras.layers.Embedding(ids.vocabulary_size(), embedding, mask_zero=True, name="embedding")(x)
+    x = keras.layers.Embedding(ids.vocabulary_size(), int(embedding), mask_zero=True, name="embedding")(x)
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
     x = recurrent.stack(
@@ -81,11 +85,11 @@ def classify(model: keras.Model, texts: Any) -> list[str | int]:
 
     Args:
         model: What `classifier` made.
-        texts: A list or an array of strings. In a text without words there is nothing to read: it gets the class that
-            the model gives to a state of zeros.
+        texts: Strings: a list, an array, a tensor, or a `tf.data.Dataset` of them. In a text without words there is
+            nothing to read: it gets the class that the model gives to a state of zeros.
 
     Returns:
-        A name for each; the class's number, where the model knows no names.
+        A name for each; the class's number, where the model knows no names. An empty list for no texts.
 
     Example:
         >>> model = classifier(["eggs", "free", "win"], classes=("ham", "spam"), units=8)
@@ -98,12 +102,7 @@ def classify(model: keras.Model, texts: Any) -> list[str | int]:
     names = class_names.names_of(model)
     if model.input_shape != (None,):
         raise TypeError(f"`model` must be a classifier of texts. Received: one whose input is {model.input_shape}.")
-    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
-        raise TypeError(f"`texts` must be many texts, as a list. Received: {texts!r}.")
-    strings = list(texts.numpy() if isinstance(texts, tf.Tensor) else texts)
-    for string in strings:
-        if not isinstance(string, str | bytes):
-            raise TypeError(f"`texts` must be strings. Received: {string!r}.")
+    strings = text.as_list(texts, "texts")
     found: list[np.ndarray] = [
         decoding.compiled(model, _most_likely)(tf.constant(strings[at : at + _AT_ONCE])).numpy()
         for at in range(0, len(strings), _AT_ONCE)

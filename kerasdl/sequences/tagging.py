@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.sequences import class_names, decoding, letters, recurrent, text
+from kerasdl.sequences.checks import check_whole
 
 _ENDING_UNITS, _SHAPE_UNITS = 25, 5
 _AT_ONCE = 128  # sentences
@@ -29,11 +30,10 @@ def _check(vocabulary: Any, features: Any, embedding: Any, suffixes: Any) -> Non
             "`tagger` must be given a `vocabulary` to tag words, or `features`, how many numbers each frame has, to "
             f"tag a signal. Received: {'neither' if features is None else 'both'}."
         )
-    for name, value, least in (("features", features, 1), ("embedding", embedding, 1), ("suffixes", suffixes, 0)):
-        if name == "features" and value is None:
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"`{name}` must be a whole number of at least {least}. Received: {name}={value!r}.")
+    if features is not None:
+        check_whole("features", features)
+    check_whole("embedding", embedding)
+    check_whole("suffixes", suffixes, least=0)
 
 
 def tagger(
@@ -58,8 +58,12 @@ def tagger(
 
     Sentences are split already, `(batch, steps)` strings padded with `""`, as `data.load("tagged_sentences")` gives
     them. Signals are `(batch, steps, features)`, padded with frames whose numbers are all 0; where a real frame may be
-    all 0, add a feature that is 1 in each real frame. Padding changes no state, and its labels, whatever they are,
-    count neither in the loss nor in the metrics.
+    all 0, add a feature that is 1 in each real frame. Padding changes no state, and its labels, any valid classes, have
+    no part in the loss of a batch. Keras' "accuracy" weighs a batch by its padding, and its loss by its rows;
+    `kerasdl.sequences.StepAccuracy()` counts every real step once.
+
+    Give `fit` and `predict` words as `tf.constant(sentences)` or as an array of `dtype=object`: Keras takes no arrays
+    of NumPy's own strings.
 
     Args:
         vocabulary: Words as `kerasdl.sequences.vocabulary(..., unit="token")` gives them; None for a signal.
@@ -89,13 +93,14 @@ def tagger(
         adds vectors for a word's capitals and its suffix; here for endings of several lengths
     """
     _check(vocabulary, features, embedding, suffixes)
+    recurrent.check_recurrent(cell, units, layers, dropout)
     if vocabulary is None:
         inputs = keras.Input((None, features), name="frames")
         x = keras.layers.Masking(name="padding")(inputs)
     else:
         known = text.check_vocabulary(vocabulary)
         inputs = keras.Input((None,), dtype="string", name="sentences")
-        x = _vectors(inputs, known, embedding, "words")
+        x = _vectors(inputs, known, int(embedding), "words")
         if suffixes:
             shape = letters.WordShape(name="shape")(inputs)
             # Masked as all other vectors are: together with what has no mask, padding would count.
@@ -132,17 +137,26 @@ def _most_likely(model: keras.Model, words: tf.Tensor, lengths: tf.Tensor) -> tf
 
 def _words(sentences: Any) -> list[list[str]]:
     """Every sentence as a list of words, whatever it came as."""
-    if isinstance(sentences, str | bytes) or not isinstance(sentences, Iterable):
+    if isinstance(sentences, tf.data.Dataset):
+        raise TypeError(
+            "`sentences` must be many sentences, as a list: of a data set give [words for words, _ in dataset]. "
+            f"Received: elements {sentences.element_spec}."
+        )
+    if isinstance(sentences, tf.RaggedTensor):
+        sentences = sentences.to_list()
+    elif isinstance(sentences, tf.Tensor):
+        sentences = sentences.numpy()
+    single = isinstance(sentences, str | bytes) or (isinstance(sentences, np.ndarray) and not sentences.ndim)
+    if single or not isinstance(sentences, Iterable):
         raise TypeError(f"`sentences` must be many sentences, as a list. Received: {sentences!r}.")
     split = []
-    for sentence in sentences.numpy() if isinstance(sentences, tf.Tensor) else sentences:
-        if isinstance(sentence, str | bytes):
-            sentence = _WORD.findall(sentence.decode() if isinstance(sentence, bytes) else sentence)
-        words = [word.decode() if isinstance(word, bytes) else word for word in sentence]
-        for word in words:
-            if not isinstance(word, str):
-                raise TypeError(f"`sentences` must be strings, or lists of words. Received: {word!r} in one of them.")
-        split.append([str(word) for word in words if word != text.PADDING])
+    for sentence in sentences:
+        is_whole = isinstance(sentence, str | bytes)
+        if not is_whole and not (isinstance(sentence, Iterable) and len(getattr(sentence, "shape", (0,))) == 1):
+            raise TypeError(f"`sentences` must be strings, or lists of words. Received: {sentence!r} as one of them.")
+        words = text.as_list([sentence] if is_whole else sentence, "sentences")
+        found = [word.decode() if isinstance(word, bytes) else str(word) for word in words]
+        split.append(_WORD.findall(found[0]) if is_whole else [word for word in found if word != text.PADDING])
     return split
 
 
@@ -152,10 +166,11 @@ def tag(model: keras.Model, sentences: Any) -> list[list[tuple[str, str | int]]]
     Args:
         model: What `tagger` made for words.
         sentences: A list of sentences, each a list of words, or a string, which is split as treebanks are: "don't" is
-            do and n't. An array of words padded with `""`, as data sets give it, may be given too.
+            do and n't. An array of words padded with `""`, as data sets give it, or a ragged tensor may be given too.
 
     Returns:
-        For each sentence its words with their tags; with the classes' numbers, where the model knows no names.
+        For each sentence its words with their tags; with the classes' numbers, where the model knows no names. An empty
+        list for no sentences.
 
     Example:
         >>> model = tagger(["I", "eggs", "like"], classes=("NOUN", "PRON", "VERB"), units=8)
@@ -167,7 +182,10 @@ def tag(model: keras.Model, sentences: Any) -> list[list[tuple[str, str | int]]]
     """
     names = class_names.names_of(model)
     if len(model.input_shape) != 2:
-        raise TypeError("`model` must be a tagger of words; for a signal use model.predict. Received: one of a signal.")
+        raise TypeError(
+            "`model` must be a tagger of words; for a signal use model.predict. "
+            f"Received: one whose input is {model.input_shape}."
+        )
     split = _words(sentences)
     found: list[int] = []
     for at in range(0, len(split), _AT_ONCE):

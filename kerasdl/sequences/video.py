@@ -1,12 +1,13 @@
 """Clips in, a label for every frame or for the whole clip out: a small image network, and a memory behind it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
 from typing import Any
 
 import keras
 
 from kerasdl.layers import ClipsOfFrames, FramesOfClips
+from kerasdl.sequences import class_names
 from kerasdl.sequences.recurrent import check_recurrent, stack
 
 # (filters, strides) of the 3x3 convolutions that look at each frame where no other network is asked for.
@@ -40,7 +41,7 @@ def _check_clip_shape(input_shape: Any) -> tuple[int | None, ...]:
 def video_classifier(
     *,
     input_shape: tuple[int | None, int, int, int] = (None, 48, 48, 3),
-    classes: int,
+    classes: int | Sequence[str],
     cell: str = "gru",
     units: int = 64,
     layers: int = 1,
@@ -54,11 +55,12 @@ def video_classifier(
 
     Every frame of every clip goes through the same image network; the recurrent network reads its answers in the
     frames' order. Clips of different lengths are padded with zeros at their ends, as `kerasdl.data.load` does: such
-    frames are not computed at all, and neither the loss nor the metrics count them.
+    frames are not computed at all, and the loss of a batch does not count them. Keras' "accuracy" weighs a batch by
+    its padding; `kerasdl.sequences.StepAccuracy()` counts every frame once.
 
     Args:
         input_shape: Frames (None where clips differ in length), height, width and channels.
-        classes: How many labels there are.
+        classes: The names of the labels, or how many there are. The padding's label is any valid one.
         cell: `"elman"`, `"gru"` or `"lstm"`.
         units: The size of the recurrent state; of each direction where there are two.
         layers: How many recurrent layers.
@@ -80,9 +82,8 @@ def video_classifier(
     Reference:
         [Donahue et al., 2015](https://arxiv.org/abs/1411.4389)
     """
-    check_recurrent(cell, units, layers)
-    if isinstance(classes, bool) or not isinstance(classes, Integral) or classes < 2:
-        raise ValueError(f"`classes` must be a whole number of at least 2. Received: classes={classes!r}.")
+    check_recurrent(cell, units, layers, dropout)
+    class_names.check_classes(classes)
     clips = keras.Input(_check_clip_shape(input_shape), name="clips")
     frames = FramesOfClips(name="frames")(clips)
     seen = (encoder or _small_encoder)(frames)
@@ -100,5 +101,4 @@ def video_classifier(
         return_sequences=every_frame,
         dropout=dropout,
     )
-    x = keras.layers.Dense(int(classes), dtype="float32", name="logits")(x)
-    return keras.Model(clips, keras.layers.Activation("softmax", dtype="float32", name="predictions")(x), name=name)
+    return keras.Model(clips, class_names.output(x, classes), name=name)

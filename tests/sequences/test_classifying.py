@@ -82,10 +82,11 @@ def test_texts_get_the_names_of_their_classes_from_a_saved_model_too(tmp_path):
     assert classify(loaded, np.array(TEXTS * 50)) == names * 50
     assert classify(loaded, tf.constant(TEXTS)) == names
     assert classify(loaded, []) == []
+    assert classify(loaded, tf.data.Dataset.from_tensor_slices(TEXTS)) == names
 
 
 def test_classes_without_names_are_numbers_and_nothing_is_compiled_twice(monkeypatch):
-    model = small(classes=3)
+    model = small(classes=np.int64(3), units=np.int32(4), embedding=np.int64(3), layers=np.int8(1))
     [place] = classify(model, ["eggs"])
     assert place == np.asarray(model(tf.constant(["eggs"]))).argmax()
     traced = []
@@ -118,6 +119,12 @@ def test_bfloat16_gives_about_the_same_and_probabilities_in_float32():
             "`classes` must be a number of at least 2, or at least two different names, as in ('ham', 'spam'). "
             "Received: classes='spam'.",
         ),
+        (
+            {"classes": {"ham", "spam"}},
+            "`classes` must be a number of at least 2, or at least two different names, as in ('ham', 'spam'). "
+            f"Received: classes={ ({'ham', 'spam'})!r}.",
+        ),
+        ({"dropout": 1.0}, "`dropout` must be a number from 0 to below 1. Received: dropout=1.0."),
         ({"units": 0}, "`units` must be a whole number of at least 1. Received: units=0."),
     ],
 )
@@ -131,13 +138,19 @@ def test_wrong_models_and_texts_are_refused():
     frames = keras.Input((None, 2))
     other = keras.Model(frames, class_names.output(frames, 2))
     for model, texts, message in (
-        (small(), "eggs", "`texts` must be many texts, as a list. Received: 'eggs'."),
+        (small(), "eggs", "`texts` must be many texts, as a list or a data set. Received: one text, 'eggs'."),
         (small(), [1], "`texts` must be strings. Received: 1."),
+        (
+            small(),
+            tf.constant("abc"),
+            "`texts` must be many texts, as a list or a data set. Received: one text, b'abc'.",
+        ),
         (other, ["a"], "`model` must be a classifier of texts. Received: one whose input is (None, None, 2)."),
         (
             None,
             ["a"],
-            "`model` must be one that kerasdl.sequences.classifier or tagger made. Received: NoneType.",
+            "`model` must be one that kerasdl.sequences.classifier, tagger or video_classifier made. "
+            "Received: NoneType.",
         ),
     ):
         with pytest.raises(TypeError) as raised:

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from kerasdl import training
-from kerasdl.sequences import class_names, letters, tag, tagger
+from kerasdl.sequences import class_names, classifier, letters, tag, tagger
 
 WORDS = ["I", "like", "eggs", "."]
 TAGS = ("NOUN", "PRON", "PUNCT", "VERB")
@@ -128,6 +128,9 @@ def test_words_come_back_with_the_names_of_their_most_likely_classes(monkeypatch
     found = tag(model, SENTENCES)
     assert found == [list(zip(SENTENCES[0], names[0], strict=True)), [("Eggs", names[1][0])]]
     assert tag(model, tf.constant(SENTENCES)) == found
+    ragged = tf.RaggedTensor.from_tensor(SENTENCES, padding="")
+    assert tag(model, ragged) == found
+    assert tag(model, [ragged[0], ragged[1]]) == found
     assert tag(model, ["I like unseen.", b"Eggs", "", []]) == [*found, [], []]
     # Other lengths and numbers of sentences: compiled once.
     traced = []
@@ -162,6 +165,7 @@ def test_letters_are_seen():
             "`tagger` must be given a `vocabulary` to tag words, or `features`, how many numbers each frame has, to "
             "tag a signal. Received: both.",
         ),
+        ({"dropout": -0.1}, "`dropout` must be a number from 0 to below 1. Received: dropout=-0.1."),
         ({"suffixes": -1}, "`suffixes` must be a whole number of at least 0. Received: suffixes=-1."),
         ({"embedding": 0}, "`embedding` must be a whole number of at least 1. Received: embedding=0."),
         (
@@ -184,18 +188,37 @@ def test_wrong_models_and_sentences_are_refused():
     other = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)], name="other")
     for thing, sentences, message in (
         (model, "a b", "`sentences` must be many sentences, as a list. Received: 'a b'."),
-        (model, [["a", 1]], "`sentences` must be strings, or lists of words. Received: 1 in one of them."),
+        (model, [["a", 1]], "`sentences` must be strings. Received: 1."),
         (
             signal,
             ["a"],
-            "`model` must be a tagger of words; for a signal use model.predict. Received: one of a signal.",
+            "`model` must be a tagger of words; for a signal use model.predict. "
+            "Received: one whose input is (None, None, 2).",
+        ),
+        (model, [None], "`sentences` must be strings, or lists of words. Received: None as one of them."),
+        (model, [5], "`sentences` must be strings, or lists of words. Received: 5 as one of them."),
+        (model, tf.constant("abc"), "`sentences` must be many sentences, as a list. Received: b'abc'."),
+        (
+            model,
+            tf.data.Dataset.from_tensors(["a"]),
+            "`sentences` must be many sentences, as a list: of a data set give [words for words, _ in dataset]. "
+            "Received: elements TensorSpec(shape=(1,), dtype=tf.string, name=None).",
+        ),
+        (
+            classifier(["a"], classes=2, units=2),
+            ["a"],
+            "`model` must be a tagger of words; for a signal use model.predict. Received: one whose input is (None,).",
         ),
         (
             other,
             ["a"],
-            "`model` must be one that kerasdl.sequences.classifier or tagger made. Received: Sequential 'other'.",
+            "`model` must be one that kerasdl.sequences.classifier, tagger or video_classifier made. "
+            "Received: Sequential 'other'.",
         ),
     ):
         with pytest.raises(TypeError) as raised:
             tag(thing, sentences)
         assert str(raised.value) == message
+    for sentences in ([b"\xff"], ["\ud800"], [["a", "\ud800"]]):
+        with pytest.raises(ValueError, match="`sentences` must be text"):
+            tag(model, sentences)

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from kerasdl import training
-from kerasdl.sequences import video_classifier
+from kerasdl.sequences import class_names, video_classifier
 
 SHAPE = (None, 9, 8, 3)
 
@@ -137,11 +137,12 @@ def test_a_clip_without_any_frame_gives_numbers_and_counts_nowhere():
 
 
 def test_saved_and_loaded_it_says_the_same(tmp_path):
-    model = small(cell="lstm", bidirectional=True, dropout=0.1)
+    model = small(cell="lstm", bidirectional=True, dropout=0.1, classes=("up", "down", "still"))
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     clips, _ = clips_of(4, 2)
     np.testing.assert_array_equal(loaded(clips), np.asarray(model(clips)))
+    assert class_names.names_of(loaded) == ("up", "down", "still")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,11 @@ def test_saved_and_loaded_it_says_the_same(tmp_path):
             "`input_shape` must be the frames, height, width and channels of one clip, such as (None, 48, 48, 3), with "
             "None where clips differ in length. Received: input_shape=(0, 48, 48, 3).",
         ),
-        ({"classes": 1}, "`classes` must be a whole number of at least 2. Received: classes=1."),
+        (
+            {"classes": 1},
+            "`classes` must be a number of at least 2, or at least two different names, as in ('ham', 'spam'). "
+            "Received: classes=1.",
+        ),
         ({"cell": "rnn"}, "`cell` must be one of 'elman', 'gru', 'lstm'. Received: cell='rnn'."),
         (
             {"encoder": lambda frames: frames},
