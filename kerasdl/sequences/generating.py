@@ -8,10 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.sequences import recurrent, text
+from kerasdl.sequences.checks import check_whole
 from kerasdl.sequences.decoding import compiled
 from kerasdl.sequences.language_models import unit_of
 
 _END_ID = 3
+_LONGEST = 10**9  # steps
 
 
 @overload
@@ -37,14 +39,14 @@ def generate(
 
     Args:
         model: What `kerasdl.sequences.language_model` made.
-        prompt: One text or several; an empty one begins at the start. A model of words reads one that it does not know
-            as unknown.
+        prompt: One text or several: a list, an array or a tensor; an empty one begins at the start. A model of
+            words reads one that it does not know as unknown.
         length: How many characters or words are written at most; a text that comes to its end is shorter.
         temperature: 1 draws as the model believes; less is more careful, more is bolder; 0 takes the likeliest.
         seed: Decides what is drawn.
 
     Returns:
-        The prompt with what follows it, or a list of such texts for several.
+        The prompt as it was given with what follows it, or a list of such texts for several; an empty one for none.
 
     Example:
         >>> model = kerasdl.sequences.language_model(["a", "b"], units=8, embedding=4)
@@ -56,8 +58,12 @@ def generate(
         [Graves, 2013](https://arxiv.org/abs/1308.0850), section 2
     """
     unit = unit_of(model)
-    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-    _check(prompts, length, temperature, seed)
+    is_one = isinstance(prompt, str | bytes)
+    strings = text.as_list([prompt] if is_one else prompt, "prompt")
+    prompts = [each.decode() if isinstance(each, bytes) else str(each) for each in strings]
+    _check(length, temperature, seed)
+    if not prompts:
+        return []
     words = model.get_layer("words")
     vocabulary = words.get_vocabulary()
     unseen = sorted(set("".join(prompts)) - set(vocabulary)) if unit == "character" else []
@@ -71,28 +77,30 @@ def generate(
     said = compiled(model, _continue)(
         tf.reshape(ids, [-1]),
         tf.constant(len(prompts)),
-        tf.constant(length),
-        tf.constant(temperature, "float32"),
-        tf.constant(seed, "int64"),
+        tf.constant(int(length)),
+        tf.constant(float(temperature), "float32"),
+        tf.constant(int(seed), "int64"),
     ).numpy()
     texts = []
     for begun, row in zip(prompts, said, strict=True):
         new = [vocabulary[number] for number in row if number > _END_ID]
-        texts.append(begun + "".join(new) if unit == "character" else text.join_words([begun, *new]))
-    return texts[0] if isinstance(prompt, str) else texts
+        texts.append(begun + "".join(new) if unit == "character" else text.join_words(new, behind=begun))
+    return texts[0] if is_one else texts
 
 
-def _check(prompts: list[Any], length: Any, temperature: Any, seed: Any) -> None:
-    for each in prompts:
-        if not isinstance(each, str):
-            raise TypeError(f"`prompt` must be a string or a list of strings. Received: {each!r}.")
-    if not prompts:
-        raise ValueError("`prompt` must be a string or a list of at least one. Received: an empty list.")
-    if not isinstance(length, int | np.integer) or isinstance(length, bool) or length < 1:
-        raise ValueError(f"`length` must be a whole number of at least 1. Received: length={length!r}.")
+def _check(length: Any, temperature: Any, seed: Any) -> None:
+    check_whole("length", length)
+    if length > _LONGEST:
+        raise ValueError(f"`length` must be at most {_LONGEST}. Received: length={length}.")
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool):
         raise TypeError(f"`seed` must be a whole number. Received: seed={seed!r}.")
-    if not isinstance(temperature, int | float | np.number) or not 0 <= temperature < float("inf"):
+    if not -(2**63) <= seed < 2**63:
+        raise ValueError(f"`seed` must be a whole number of 64 bits. Received: seed={seed}.")
+    if (
+        not isinstance(temperature, int | float | np.number)
+        or isinstance(temperature, bool)
+        or not 0 <= temperature < float("inf")
+    ):
         raise ValueError(f"`temperature` must be a finite number of at least 0. Received: temperature={temperature!r}.")
 
 

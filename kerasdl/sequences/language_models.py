@@ -10,16 +10,19 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.sequences import recurrent, text
+from kerasdl.sequences.checks import check_whole
 
-# What a window begins with that does not begin its text: no START is read before it. ASCII's "unit separator".
-_GOES_ON = "\x1f"
+# What a window begins with that does not begin its text: no START is read before it. In UTF-8 no text has this byte.
+_GOES_ON = b"\xff"
 _UNKNOWN_ID, _END_ID = 1, 3
 
 
 def _after_start(texts: tf.Tensor, split: Any) -> tf.RaggedTensor:
     """What `split` gives, behind the start where the text begins with its beginning."""
     begins = tf.strings.substr(texts, 0, 1) != _GOES_ON
-    words = split(tf.strings.regex_replace(texts, f"^{_GOES_ON}", "")).with_row_splits_dtype("int64")
+    marks = tf.cast(~begins, "int32")
+    texts = tf.strings.substr(texts, marks, tf.strings.length(texts) - marks)
+    words = split(texts).with_row_splits_dtype("int64")
     starts = tf.RaggedTensor.from_row_lengths(
         tf.fill([tf.math.count_nonzero(begins)], text.START), tf.cast(begins, "int64")
     )
@@ -58,7 +61,9 @@ def language_model(
     """The probability of each character or word, given all before it: `p(w_t | w_1 ... w_{t-1})`.
 
     The model reads texts, each behind a start, and says after every step what may come next; behind the last
-    character, too, so that a text of n characters has n + 1 answers. Train it on what `language_batches` makes.
+    character, too, so that a text of n characters has n + 1 answers. Train it on what `language_batches` makes, and
+    give `predict` texts as `tf.constant(texts)` or as an array of `dtype=object`: Keras takes no arrays of NumPy's own
+    strings.
 
     Args:
         vocabulary: The characters or words, as `kerasdl.sequences.vocabulary` makes with the same `unit`.
@@ -84,10 +89,19 @@ def language_model(
     """
     if unit not in _SPLITS:
         raise ValueError(f'`unit` must be "character" or "word". Received: unit={unit!r}.')
-    recurrent.check_recurrent(cell, units, layers)
-    words = text.to_ids(list(vocabulary), _SPLITS[unit], name="words", ends=True)
+    check_whole("embedding", embedding)
+    recurrent.check_recurrent(cell, units, layers, dropout)
+    known = text.check_vocabulary(vocabulary)
+    if unit == "word":
+        text.check_can_be_found(known)
+    elif long := [word for word in known if len(word) > 1]:
+        raise ValueError(
+            "`vocabulary` must be single characters: make it with kerasdl.sequences.vocabulary(texts, "
+            f'unit="character"), or ask for a model of words, unit="word". Received: {", ".join(map(repr, long[:3]))}.'
+        )
+    words = text.to_ids(known, _SPLITS[unit], name="words", ends=True)
     texts = keras.Input((), dtype="string", name="texts")
-    x = keras.layers.Embedding(words.vocabulary_size(), embedding, mask_zero=True, name="embedding")(words(texts))
+    x = keras.layers.Embedding(words.vocabulary_size(), int(embedding), mask_zero=True, name="embedding")(words(texts))
     x = recurrent.stack(x, cell=cell, units=units, layers=layers, return_sequences=True, dropout=dropout)
     x = keras.layers.Dense(words.vocabulary_size(), dtype="float32", name="logits")(x)
     return keras.Model(texts, keras.layers.Activation("softmax", dtype="float32", name="predictions")(x), name=name)
@@ -95,12 +109,13 @@ def language_model(
 
 def unit_of(model: keras.Model) -> str:
     """Whether the model reads characters or words; refuses other models."""
-    words = model.get_layer("words") if any(layer.name == "words" for layer in model.layers) else None
-    split = words.get_config()["split"] if isinstance(words, keras.layers.TextVectorization) else None
+    layers = [layer for layer in getattr(model, "layers", ()) if layer.name == "words"]
+    is_reader = bool(layers) and isinstance(layers[0], keras.layers.TextVectorization)
+    split = layers[0].get_config()["split"] if is_reader else None
     for unit, function in _SPLITS.items():
         if split is function:
             return unit
-    raise ValueError(f"`model` must be what kerasdl.sequences.language_model makes. Received: {model.name!r}.")
+    raise TypeError(f"`model` must be one that kerasdl.sequences.language_model made. Received: {model!r}.")
 
 
 def _tokens(texts: Any, unit: str) -> Iterator[list[str]]:
@@ -139,8 +154,9 @@ def language_batches(
         seed: Decides the order.
 
     Returns:
-        Batches of strings and the numbers of what comes next, padded with 0; for `fit` and `evaluate`. The padding
-        counts neither in the loss nor in the metrics.
+        Batches of strings and the numbers of what comes next, padded with 0; for `fit` and `evaluate`. The padding has
+        no part in the loss of a batch. Over several, Keras weighs the loss by rows, and "accuracy" by padding too;
+        `kerasdl.sequences.StepBits()` and `StepAccuracy()` count every step once.
 
     Example:
         >>> model = language_model(["a", "b"], units=8, embedding=4)
@@ -152,11 +168,9 @@ def language_batches(
         [Williams and Zipser, 1989](https://doi.org/10.1162/neco.1989.1.2.270): teacher forcing
     """
     unit = unit_of(model)
-    for name, value in (("batch_size", batch_size), ("window", window)):
-        if value is None and name == "window":
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"`{name}` must be a whole number of at least 1. Received: {name}={value!r}.")
+    check_whole("batch_size", batch_size)
+    if window is not None:
+        check_whole("window", window)
     numbers = {word: number for number, word in enumerate(model.get_layer("words").get_vocabulary())}
     glue = "" if unit == "character" else " "
     windows, following, lengths = [], [], []
@@ -165,7 +179,7 @@ def language_batches(
         parts = math.ceil(steps / (window or steps))
         borders = [round(part * steps / parts) for part in range(parts + 1)]
         for begin, end in itertools.pairwise(borders):
-            seen = glue.join(tokens[max(begin - 1, 0) : end - 1])
+            seen = glue.join(tokens[max(begin - 1, 0) : end - 1]).encode()
             windows.append(_GOES_ON + seen if begin else seen)
             lengths.append(end - begin)
         following += [numbers.get(word, _UNKNOWN_ID) for word in tokens]

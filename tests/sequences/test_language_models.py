@@ -44,15 +44,17 @@ def test_targets_are_the_text_one_step_on():
 
 
 def test_windows_put_end_to_end_are_the_text_and_only_the_first_has_a_start():
-    model = small()
-    text = "abcacbbacab"
+    # Whatever character the text has: the mark of a window is none.
+    text = "\x1fcac\x1fbac\x1fb"
+    letters = ["a", "b", "c", "\x1f"]
+    model = small(letters=letters)
     read, said = [], []
     for seen, following in language_batches(model, [text], window=5, batch_size=2, shuffle=False):
         ids = model.get_layer("words")(seen).numpy()
         assert ids.shape == following.shape
         read += ids[ids > 0].tolist()
         said += following.numpy()[following > 0].tolist()
-    numbers = [FIRST + LETTERS.index(letter) for letter in text]
+    numbers = [FIRST + letters.index(letter) for letter in text]
     assert read == [2, *numbers]
     assert said == [*numbers, 3]
 
@@ -183,6 +185,12 @@ def test_words_are_joined_as_one_writes():
     model = small(letters=["know", "don'", "t", "."], unit="word")
     model.get_layer("logits").set_weights([np.zeros((5, 8), "float32"), np.eye(8, dtype="float32")[7] * 50])
     assert generate(model, "I don't  xyzzy", 2) == "I don't  xyzzy.."
+    model.get_layer("logits").set_weights([np.zeros((5, 8), "float32"), np.eye(8, dtype="float32")[4] * 50])
+    prompts = ["know ", "[END]", "don'"]
+    assert generate(model, prompts, np.int64(1)) == ["know know", "[END] know", "don'know"]
+    assert generate(model, tf.constant(prompts), 1, seed=-(2**63)) == generate(model, prompts, 1)
+    assert generate(model, b"know ", 1) == "know know"
+    assert generate(model, []) == []
 
 
 def test_a_second_call_traces_nothing_and_the_model_is_forgotten(monkeypatch):
@@ -210,8 +218,13 @@ def test_a_second_call_traces_nothing_and_the_model_is_forgotten(monkeypatch):
             "`prompt` must be made of the characters of the model's vocabulary. Received one with 'X', 'é'.",
         ),
         ({"prompt": "\x1f"}, ValueError, "vocabulary. Received one with '\\x1f'."),
-        ({"prompt": []}, ValueError, "`prompt` must be a string or a list of at least one. Received: an empty list."),
-        ({"prompt": [3]}, TypeError, "`prompt` must be a string or a list of strings. Received: 3."),
+        ({"prompt": [3]}, TypeError, "`prompt` must be strings. Received: 3."),
+        ({"length": 2**31}, ValueError, "`length` must be at most 1000000000. Received: length=2147483648."),
+        (
+            {"seed": 2**63},
+            ValueError,
+            "`seed` must be a whole number of 64 bits. Received: seed=9223372036854775808.",
+        ),
         ({"length": 0}, ValueError, "`length` must be a whole number of at least 1. Received: length=0."),
         (
             {"temperature": -1},
@@ -238,9 +251,44 @@ def test_what_cannot_be_written_is_refused(arguments, error, message):
         (lambda: small(unit="byte"), ValueError, '`unit` must be "character" or "word". Received: unit=\'byte\'.'),
         (
             lambda: generate(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="mine")),
-            ValueError,
-            "`model` must be what kerasdl.sequences.language_model makes. Received: 'mine'.",
+            TypeError,
+            "`model` must be one that kerasdl.sequences.language_model made. "
+            "Received: <Sequential name=mine, built=True>.",
         ),
+        (
+            lambda: generate(None, "a"),
+            TypeError,
+            "`model` must be one that kerasdl.sequences.language_model made. Received: None.",
+        ),
+        (
+            lambda: small(letters=["be", "a"]),
+            ValueError,
+            "`vocabulary` must be single characters: make it with kerasdl.sequences.vocabulary(texts, "
+            'unit="character"), or ask for a model of words, unit="word". Received: \'be\'.',
+        ),
+        (
+            lambda: small(letters=["Be", "a b", "c"], unit="word"),
+            ValueError,
+            "`vocabulary` must have words as texts are split into them, in lower case and without spaces: make it with "
+            "kerasdl.sequences.vocabulary. Received: 'Be', 'a b'.",
+        ),
+        (
+            lambda: small(letters="abc"),
+            TypeError,
+            "`vocabulary` must be a list of words, as kerasdl.sequences.vocabulary makes. Got: 'abc'.",
+        ),
+        (
+            lambda: small(letters=["a", "\0"]),
+            ValueError,
+            "`vocabulary` must be without the character '\\0', which arrays of strings cannot hold.",
+        ),
+        (lambda: small(letters=[None]), TypeError, "`vocabulary` must be strings. Received: None."),
+        (
+            lambda: small(embedding=0),
+            ValueError,
+            "`embedding` must be a whole number of at least 1. Received: embedding=0.",
+        ),
+        (lambda: small(dropout=2), ValueError, "`dropout` must be a number from 0 to below 1. Received: dropout=2."),
         (
             lambda: language_batches(small(), ["a"], window=0),
             ValueError,
