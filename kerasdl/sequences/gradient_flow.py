@@ -3,6 +3,7 @@
 import functools
 import weakref
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -46,13 +47,24 @@ def _check(layer: Any, inputs: Any, mask: Any, state: int) -> tuple[np.ndarray, 
     if not isinstance(layer, keras.layers.RNN) or isinstance(layer.cell, keras.layers.StackedRNNCells):
         raise TypeError(
             "`layer` must be one recurrent layer, such as ElmanRNN, GRU or LSTM; of a Bidirectional one give its "
-            f"`forward_layer` or `backward_layer`. Received: {type(layer).__name__}."
+            f"`forward_layer` or `backward_layer`. Received: {type(layer).__name__}"
+            f"{' of several cells' if isinstance(layer, keras.layers.RNN) else ''}."
         )
+    if getattr(layer.cell, "context_kernel", None) is not None:
+        raise ValueError("`layer` must be one that is called without a context. Received: one that has weights for it.")
     inputs = np.asarray(inputs)
     if inputs.ndim != 3 or not inputs.size or inputs.dtype.kind not in "fiub":
         raise ValueError(
             "`inputs` must be numbers of shape (batch, steps, features), with at least one of each. "
             f"Received: shape {inputs.shape}, {inputs.dtype}."
+        )
+    if not np.isfinite(inputs).all():
+        raise ValueError("`inputs` must be finite. Received: some that are NaN or infinite.")
+    built_for = (layer.get_build_config() or {}).get("input_shape") if layer.built else None
+    if built_for and built_for[-1] not in (None, inputs.shape[-1]):
+        raise ValueError(
+            f"`inputs` must have the {built_for[-1]} features that the layer was built for. "
+            f"Received: {inputs.shape[-1]}."
         )
     if not layer.built:
         layer.build(inputs.shape)
@@ -63,7 +75,7 @@ def _check(layer: Any, inputs: Any, mask: Any, state: int) -> tuple[np.ndarray, 
             f"Received: shape {mask.shape}, {mask.dtype}."
         )
     sizes = tf.nest.flatten(layer.cell.state_size)
-    if state not in range(len(sizes)):
+    if not isinstance(state, Integral) or isinstance(state, bool) or state not in range(len(sizes)):
         raise ValueError(
             f"`state` must be in range({len(sizes)}), as many as this layer has. Received: state={state!r}."
         )

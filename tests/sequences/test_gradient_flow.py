@@ -23,6 +23,12 @@ def built(layer, inputs_shape=(BATCH, STEPS, FEATURES)):
     return layer
 
 
+def with_a_context():
+    layer = ElmanRNN(3)
+    layer(np.zeros((1, 2, 3), "float32"), context=np.zeros((1, 2), "float32"))
+    return layer
+
+
 def orthogonal(units, seed=0):
     return np.linalg.qr(np.random.default_rng(seed).normal(size=(units, units)))[0].astype("float32")
 
@@ -203,6 +209,49 @@ def test_half_precision_gives_about_the_same():
             {"state": 1},
             ValueError,
             "`state` must be in range(1), as many as this layer has. Received: state=1.",
+        ),
+        (
+            ElmanRNN(3),
+            np.zeros((1, 2, 3)),
+            {"state": False},
+            ValueError,
+            "`state` must be in range(1), as many as this layer has. Received: state=False.",
+        ),
+        (
+            built(keras.layers.GRU(3)),
+            np.zeros((1, 2, 3)),
+            {},
+            ValueError,
+            "`inputs` must have the 2 features that the layer was built for. Received: 3.",
+        ),
+        (
+            built(ElmanRNN(3)),
+            np.zeros((1, 2, 3)),
+            {},
+            ValueError,
+            "`inputs` must have the 2 features that the layer was built for. Received: 3.",
+        ),
+        (
+            ElmanRNN(3),
+            np.full((1, 2, 3), np.nan),
+            {},
+            ValueError,
+            "`inputs` must be finite. Received: some that are NaN or infinite.",
+        ),
+        (
+            with_a_context(),
+            np.zeros((1, 2, 3)),
+            {},
+            ValueError,
+            "`layer` must be one that is called without a context. Received: one that has weights for it.",
+        ),
+        (
+            keras.layers.RNN([keras.layers.GRUCell(2)] * 2),
+            np.zeros((1, 2, 3)),
+            {},
+            TypeError,
+            "`layer` must be one recurrent layer, such as ElmanRNN, GRU or LSTM; of a Bidirectional one give its "
+            "`forward_layer` or `backward_layer`. Received: RNN of several cells.",
         ),
     ],
 )
