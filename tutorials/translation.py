@@ -2,9 +2,9 @@
 
 Paper:  [Bahdanau et al., 2014](https://arxiv.org/abs/1409.0473), [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762)
 Run:    python -m tutorials.translation
-Takes:  some minutes on 2 cores
-Expect: validation losses of 2.32 from the last state alone and, after three of the four epochs, 1.83 with
-        attention. With `--epochs 3` the transformer comes to 1.90, and to a BLEU of 19.5 (20.6 with a beam of four).
+Takes:  about 4 minutes on 2 cores (an estimate; 11 on one core among other work)
+Expect: after four epochs a BLEU of 9.4 from the last state alone, 31.8 with attention, 25.7 from the transformer (one
+        seed); 9.5, 33.5 and 27.4 with a beam of four. Attention is ahead from the first epoch on.
 
 An encoder reads the English sentence; a decoder writes the French one, word by word, beginning with the encoder's last
 state. So a sentence of any length has to go through one vector, and what the decoder needs for its fourth word must be
