@@ -104,7 +104,7 @@ def test_sample_weights_are_those_of_scikit_learn(use_bias):
     assert logs["examples"] == pytest.approx(weight.sum())
 
 
-@pytest.mark.parametrize("per_step", [False, True])
+@pytest.mark.parametrize("per_step", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_reads_sequences(per_step):
     # A random recurrent network whose last layer reads every step: an echo-state network.
     sequences, targets = RANDOM.normal(size=(10, 8, 3)).astype("float32"), RANDOM.normal(size=(10, 8, 2))

@@ -47,8 +47,8 @@ def test_nothing_to_look_at_gives_zero_and_finite_gradients():
     assert not to_keys.numpy()[~MASK].any()
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_masked_may_be_no_number(value):
+def test_what_is_masked_may_be_no_number():
+    value = np.where(np.arange(KEYS.shape[-1]) % 2, np.nan, np.inf)
     layer = BahdanauAttention(7)
     layer.build(QUERY.shape, KEYS.shape)
     sources = [tf.constant(np.where(MASK[..., None], KEYS, filling).astype("float32")) for filling in (0, value)]

@@ -61,7 +61,9 @@ def test_states_masks_and_directions():
     np.testing.assert_allclose(output, _in_numpy(layer, inputs[:, :1], state=start)[:, 0], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("radius", [0.0, 0.5, 0.99, 1.7])
+@pytest.mark.parametrize(
+    "radius", [0.0, pytest.param(0.5, marks=pytest.mark.slow), 0.99, pytest.param(1.7, marks=pytest.mark.slow)]
+)
 def test_the_spectral_radius_is_what_was_asked_for(radius):
     layer = EchoState(100, spectral_radius=radius, connectivity=0.2, input_scale=0.3, bias_scale=0.7, seed=5)
     layer.build((None, None, 4))

@@ -73,7 +73,7 @@ def outputs_and_gradients(layer: keras.layers.Layer, known: bool, masked: bool, 
             False,
             marks=pytest.mark.slow,
         ),
-        ({"return_sequences": True, "activation": "elu"}, False, True, True),
+        pytest.param({"return_sequences": True, "activation": "elu"}, False, True, True, marks=pytest.mark.slow),
         pytest.param({"unroll": True}, True, True, True, marks=pytest.mark.slow),
     ],
 )
