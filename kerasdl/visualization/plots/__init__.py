@@ -10,10 +10,10 @@ from kerasdl.visualization.plots.curves import training_curves
 from kerasdl.visualization.plots.heatmaps import heatmap
 from kerasdl.visualization.plots.images import image_grid
 from kerasdl.visualization.plots.landscapes import contours, surfaces
-from kerasdl.visualization.plots.line_panels import line_panels
 from kerasdl.visualization.plots.matrices import confusion_matrix
 from kerasdl.visualization.plots.nodes import graphs
 from kerasdl.visualization.plots.overlays import compare_maps, overlay_grid
+from kerasdl.visualization.plots.panels import line_panels
 from kerasdl.visualization.plots.points import clouds
 from kerasdl.visualization.plots.stacks import stacked_bars
 from kerasdl.visualization.plots.staircases import staircase
