@@ -110,8 +110,9 @@ def networks(name: str, units: int, seeds: int, steps: int | None) -> keras.Mode
 def all_right(model: keras.Model, sequences: Sequences) -> np.ndarray:
     """The share of sequences of which every answer is right, for each network."""
     read, answers, asked = sequences
-    found = model.predict_on_batch(tf.constant(read, "int32"))
-    found = found if isinstance(found, list) else [found]
+    # Called as it is: `predict` would make a graph of its own for each length.
+    found = model(tf.constant(read, "int32"), training=False)
+    found = [np.asarray(each) for each in (found if isinstance(found, list) else [found])]
     return np.array([((each.argmax(axis=-1) == answers) | ~asked).all(axis=1).mean() for each in found])
 
 
