@@ -222,6 +222,8 @@ def vocabulary(texts: Any, *, size: int | None = None, minimum_count: int = 1, u
     if size is not None:
         check_whole("size", size)
     check_whole("minimum_count", minimum_count)
+    if unit == "token" and isinstance(texts, tf.RaggedTensor):
+        texts = texts.flat_values
     if unit == "token" and isinstance(texts, list | tuple):
         # Sentences of words, of any lengths: a word is a word in whichever it stands.
         texts = [word for row in texts for word in ([row] if isinstance(row, str | bytes) else as_list(row, "texts"))]

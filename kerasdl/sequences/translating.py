@@ -60,7 +60,8 @@ def translator(
         name: The model's name.
 
     Returns:
-        A model to be compiled with `"sparse_categorical_crossentropy"`.
+        A model to be compiled with `"sparse_categorical_crossentropy"`. Keras' "accuracy" weighs batches by their
+        padding; `kerasdl.sequences.StepAccuracy()` counts every word once.
 
     Example:
         >>> model = translator(["i", "see"], ["je", "vois"], units=8)

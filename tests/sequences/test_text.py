@@ -131,3 +131,4 @@ def test_unicode_spaces_part_words_and_are_none():
 def test_words_of_sentences_of_any_lengths_are_counted():
     assert vocabulary([["I", "like"], ["I"], tf.constant(["I", "eggs", ""])], unit="token") == ["I", "eggs", "like"]
     assert vocabulary(["I", "I", "like"], unit="token") == ["I", "like"]
+    assert vocabulary(tf.ragged.constant([["a"], ["b", "a"]]), unit="token") == ["a", "b"]
