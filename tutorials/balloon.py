@@ -33,7 +33,7 @@ import tensorflow as tf
 
 from kerasdl import training
 from kerasdl.data import info, load
-from kerasdl.sequences import video_classifier
+from kerasdl.sequences import StepAccuracy, video_classifier
 from kerasdl.tutorials.lesson import command_line, lesson, needs
 from kerasdl.visualization import plots
 
@@ -108,7 +108,7 @@ def main(
             keras.utils.set_random_seed(seed)
             model = video_classifier(input_shape=shape, classes=len(labels), cell=cell, units=units)
             rate = keras.optimizers.schedules.CosineDecay(0.003, epochs * len(train))
-            model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+            model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=[StepAccuracy()])
             batches, held_out = (train, test) if kind == "memory" else (train.map(frames_alone), test.map(frames_alone))
             print(f"\nSees {name}, seed {seed}")
             logs = keras.callbacks.TensorBoard(out / "logs" / f"{kind}_seed{seed}")

@@ -41,7 +41,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl import training
-from kerasdl.sequences import tagger
+from kerasdl.sequences import StepAccuracy, tagger
 from kerasdl.tutorials.lesson import command_line, lesson
 from kerasdl.visualization import plots
 
@@ -177,7 +177,7 @@ def main(
             model = build()
             batches = tf.data.Dataset.from_tensor_slices(windows).shuffle(len(windows[0]), seed=seed).batch(32)
             rate = keras.optimizers.schedules.CosineDecay(0.005, epochs * len(batches))
-            model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+            model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=[StepAccuracy()])
             print(f"\nSees {sees}, seed {seed}")
             logs = keras.callbacks.TensorBoard(out / "logs" / f"{sees.replace(' ', '_')}_seed{seed}")
             training.fit(model, batches, epochs=epochs, clip_norm=1.0, callbacks=[logs])
