@@ -143,6 +143,8 @@ class AssociativeMemory(keras.layers.Layer):
         # Compared, not `sign`: so NaN is not known either.
         signs = tf.cast(inputs > 0, "float32") - tf.cast(inputs < 0, "float32")
         states = tf.stop_gradient(self._rows("inputs", signs))
+        if states.shape[0] == 0:  # XLA writes no row of nothing.
+            return tf.cast(inputs, self.compute_dtype)
         order, kernel = tf.constant(self.order, "int32"), tf.convert_to_tensor(self.kernel)
         noise = tf.constant(0.0 if self.rule == "hebbian" else _NOISE * self.kernel.shape[0])
         settled = _settle(states, kernel, order, tf.constant(self.sweeps), noise)

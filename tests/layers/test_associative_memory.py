@@ -258,3 +258,7 @@ def test_wrong_arguments_and_shapes_are_refused():
         "AssociativeMemory expects patterns of a known size, of shape (batch, ...). "
         "Received: input_shape=(None, None, 3)."
     )
+
+
+def test_of_no_patterns_none_settle():
+    assert AssociativeMemory()(np.ones((0, 8), "float32")).shape == (0, 8)
