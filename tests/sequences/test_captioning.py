@@ -318,6 +318,7 @@ def test_a_decoder_is_told_what_it_needs():
         ({"input_shape": (16, 20)}, r"`input_shape` must be \(height, width, channels\), with sides of at least 16"),
         ({"cell": "rnn"}, "`cell` must be one of 'elman', 'gru', 'lstm'"),
         ({"units": 0}, "`units` must be a whole number of at least 1. Received: units=0"),
+        ({"dropout": 1.5}, "`dropout` must be a number from 0 to below 1. Received: dropout=1.5"),
         ({"layers": 0}, "`layers` must be a whole number of at least 1. Received: layers=0"),
         ({"embedding": 2.5}, "`embedding` must be a whole number of at least 1. Received: embedding=2.5"),
         (

@@ -222,6 +222,7 @@ def test_bleu_is_what_one_counts_by_hand():
     ("arguments", "message"),
     [
         ({"cell": "rnn"}, "`cell` must be one of 'elman', 'gru', 'lstm', 'transformer'. Received: cell='rnn'."),
+        ({"dropout": 1}, "`dropout` must be a number from 0 to below 1. Received: dropout=1."),
         ({"units": 0}, "`units` must be a whole number of at least 1. Received: units=0."),
         (
             {"cell": "transformer", "attention": False},
