@@ -34,7 +34,8 @@ import tensorflow as tf
 from kerasdl import training
 from kerasdl.data import info, load
 from kerasdl.sequences import StepAccuracy, video_classifier
-from kerasdl.tutorials.lesson import command_line, lesson, needs
+from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.wanted_data import needs
 from kerasdl.visualization import plots
 
 NAMES = {"memory": "a whole clip", "single": "one frame at a time"}

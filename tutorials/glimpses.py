@@ -41,7 +41,8 @@ import tensorflow as tf
 
 from kerasdl import training
 from kerasdl.data import info, load
-from kerasdl.tutorials.lesson import command_line, lesson, needs
+from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.wanted_data import needs
 from kerasdl.visualization import plots
 
 WAYS = {

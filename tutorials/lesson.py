@@ -90,25 +90,6 @@ def _options(arguments: dict[str, Any], signature: inspect.Signature) -> str:
     return "".join(f" {word}" for word in words)
 
 
-def needs(data: str, *features: str, like: str) -> None:
-    """Refuses a data set that a lesson can do nothing with, before it trains for minutes or fails somewhere inside.
-
-    Args:
-        data: The name of a data set.
-        features: What an example of it has to have.
-        like: A set that has all of it.
-    """
-    # Not above: whoever only lists the lessons does not wait for TensorFlow.
-    from kerasdl.data import info
-
-    known = list(info(data).features)
-    if not set(features) <= set(known):
-        wanted, has = (" and ".join(", ".join(names).rsplit(", ", 1)) for names in (features, known))
-        raise ValueError(
-            f"`data` must be a data set with {wanted}, such as {like!r}. Received: data={data!r}, which has {has}."
-        )
-
-
 def command_line(main: Callable[..., dict[str, float]]) -> None:
     """Runs a lesson as a program: options from `main`'s signature, their help from its docstring, errors in one line.
 

@@ -41,7 +41,8 @@ from sklearn.metrics import confusion_matrix
 from kerasdl import training
 from kerasdl.data import info, load
 from kerasdl.sequences import StepAccuracy, tag, tagger, vocabulary
-from kerasdl.tutorials.lesson import command_line, lesson, needs
+from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.wanted_data import needs
 from kerasdl.visualization import plots
 
 # The three networks, each with one thing more than the one before.

@@ -41,7 +41,8 @@ import tensorflow as tf
 
 from kerasdl.data import load
 from kerasdl.layers import AssociativeMemory
-from kerasdl.tutorials.lesson import command_line, lesson, needs
+from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.wanted_data import needs
 from kerasdl.visualization import plots
 
 RULES = {"hebbian": "Hebb", "pseudo_inverse": "pseudo-inverse"}

@@ -36,7 +36,8 @@ import numpy as np
 from kerasdl import training
 from kerasdl.data import load
 from kerasdl.sequences import generate, language_batches, language_model, vocabulary
-from kerasdl.tutorials.lesson import command_line, lesson, needs
+from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.wanted_data import needs
 from kerasdl.visualization import plots
 
 

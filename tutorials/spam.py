@@ -35,7 +35,8 @@ import tensorflow as tf
 from kerasdl import training
 from kerasdl.data import info, load
 from kerasdl.sequences import classifier, classify, text, vocabulary
-from kerasdl.tutorials.lesson import command_line, lesson, needs
+from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.wanted_data import needs
 from kerasdl.visualization import plots
 
 

@@ -31,7 +31,8 @@ import numpy as np
 from kerasdl import training
 from kerasdl.data import load
 from kerasdl.sequences import corpus_bleu, translate, translation_batches, translator, vocabulary
-from kerasdl.tutorials.lesson import command_line, lesson, needs
+from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.wanted_data import needs
 from kerasdl.visualization import plots
 
 

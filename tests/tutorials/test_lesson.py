@@ -5,7 +5,8 @@ from pathlib import Path
 import keras
 import pytest
 
-from kerasdl.tutorials.lesson import argument_helps, command_line, lesson, needs, number
+from kerasdl.tutorials.lesson import argument_helps, command_line, lesson, number
+from kerasdl.tutorials.wanted_data import needs
 
 
 @lesson
