@@ -7,12 +7,12 @@ pulls in a heavy library (data sets, plots, tutorials, callbacks) is imported wh
 import importlib
 from types import ModuleType
 
-from kerasdl import architectures, initializers, layers, sequences, training
+from kerasdl import architectures, constraints, initializers, layers, sequences, training
 from kerasdl.version import __version__
 
-_LAZY = ("adversarial", "callbacks", "data", "profiling", "tutorials", "visualization")
+_LAZY = ("adversarial", "callbacks", "data", "profiling", "tutorials", "visualization", "xnor")
 
-__all__ = ["__version__", "architectures", "initializers", "layers", "sequences", "training", *_LAZY]
+__all__ = ["__version__", "architectures", "constraints", "initializers", "layers", "sequences", "training", *_LAZY]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -1,0 +1,3 @@
+"""What latent weights of binary layers must keep to."""
+
+__all__: list[str] = []
