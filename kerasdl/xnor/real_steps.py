@@ -1,0 +1,110 @@
+"""The steps that read numbers: real inputs times weights of one or two bits, and the scales of the paper's K."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from kerasdl.xnor.steps import Pair, Step
+from kerasdl.xnor.workspaces import Workspace
+
+
+@dataclasses.dataclass(kw_only=True)
+class InputScales(Step):
+    """The map K of XNOR networks: the mean of `|x|` over each window of the convolution and all channels.
+
+    Args:
+        source: Numbers, `(N, H, W, C)`.
+        output: The name of K, `(N, size)`.
+        input_size: Height and width of the source.
+        channels: Channels of the source.
+        kernel_size: Sides of the convolution's kernel.
+        strides: Its strides.
+        pads: Rows of zeros above, and columns of zeros to the left.
+        size: How many windows there are, down and across.
+    """
+
+    source: str
+    output: str
+    input_size: Pair
+    channels: int
+    kernel_size: Pair
+    strides: Pair
+    pads: Pair
+    size: Pair
+
+    def run(self, workspace: Workspace) -> None:
+        """Writes K."""
+        from kerasdl.xnor.binarizing import input_scales
+
+        numbers = workspace.read_floats(self.source, (*self.input_size, self.channels))
+        scales = input_scales(numbers, self.kernel_size, self.strides, (*self.pads, *self.size))
+        workspace.values[self.output] = scales
+
+    def describe(self) -> str:
+        """How it runs."""
+        return "floats -> K"
+
+
+@dataclasses.dataclass(kw_only=True)
+class RealConvolve(Step):
+    """Numbers times weights that are stored as bits: `(sum of +-x) * scale + offset`.
+
+    A dense layer is a convolution over one pixel.
+
+    Args:
+        source: Numbers, `(N, H, W, C)`.
+        output: The name of the numbers that come out, `(N, H, W, F)`, or `(N, F)` for a vector.
+        planes: The weights' bits: their signs, and for three values also which of them are not zero.
+        input_size: Height and width of the source.
+        channels: Channels of the source.
+        kernel_size: Sides of the kernel.
+        strides: Steps from window to window.
+        dilation: Steps between the kernel's taps.
+        pads: Rows of zeros above, and columns of zeros to the left.
+        size: How many windows there are, down and across.
+        filters: How many channels come out.
+        scale: One per filter, or None.
+        offset: One per filter, or None.
+        vector: Whether a vector comes out.
+    """
+
+    source: str
+    output: str
+    planes: np.ndarray
+    input_size: Pair
+    channels: int
+    kernel_size: Pair
+    strides: Pair
+    dilation: Pair
+    pads: Pair
+    size: Pair
+    filters: int
+    scale: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    vector: bool = False
+
+    def __post_init__(self) -> None:
+        for field in ("scale", "offset"):
+            if getattr(self, field) is not None:
+                self._expect_array(field, "float32", (self.filters,))
+        self._expect(not self.vector or self.size == (1, 1), "one pixel where a vector comes out", self.size)
+
+    @property
+    def multiply_adds(self) -> int:
+        """How many products it computes, for one image."""
+        return math.prod(self.size) * self.filters * math.prod(self.kernel_size) * self.channels
+
+    def run(self, workspace: Workspace) -> None:
+        """Writes the numbers."""
+        from kerasdl.xnor.real_inputs import convolve_real
+
+        numbers = workspace.read_floats(self.source, (*self.input_size, self.channels))
+        out = workspace.floats(self.output, (*self.size, self.filters), self.vector)
+        convolve_real(
+            numbers, self.planes, self.scale, self.offset, self.kernel_size, self.strides, self.dilation, self.pads, out
+        )
+
+    def describe(self) -> str:
+        """How it runs."""
+        return "floats x bits -> floats"
