@@ -1,0 +1,223 @@
+"""Layers whose weights and inputs are +1 or -1: their products can be taken with XNOR and a count of bits."""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasdl.layers.estimators import approx_sign, sign_ste, swish_sign
+from kerasdl.layers.latent_kernel import DEFAULT_CONSTRAINT, LatentKernel, check_bool
+
+ESTIMATORS = {function.__name__: function for function in (approx_sign, sign_ste, swish_sign)}
+PROBES = [-2.0, -0.5, -0.0, 0.0, 0.5, 2.0]
+PROBE_SIGNS = [-1.0, -1.0, 1.0, 1.0, 1.0, 1.0]
+
+
+class _SignedInputs(LatentKernel):
+    """A `LatentKernel` that takes the sign of its inputs as well."""
+
+    def __init__(self, *args: Any, input_scale: bool, estimator: Any, **kwargs: Any) -> None:
+        check_bool("input_scale", input_scale)
+        super().__init__(*args, **kwargs)
+        self.input_scale = input_scale
+        self.estimator = _find_estimator(estimator)
+
+    def _finish_sums(self, sums: Any, input_scale: Any) -> Any:
+        """Scales, in the order that the packed engine keeps to: first alpha, then K."""
+        scale = self.kernel_scale()
+        outputs = sums if scale is None else sums * scale
+        return self._finish(outputs if input_scale is None else outputs * input_scale)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again."""
+        name = keras.saving.get_registered_name(self.estimator)
+        return {
+            **super().get_config(),
+            "input_scale": self.input_scale,
+            "estimator": self.estimator.__name__ if self.estimator in ESTIMATORS.values() else name,
+        }
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+class XnorConv2D(_SignedInputs, keras.layers.Conv2D):
+    """A convolution of signs with signs: `y = (sign(x) * sign(W)) alpha [K] + b`, with `alpha = mean |W|` of a filter.
+
+    The sums of +1 and -1 are exact integers, and are scaled only then. Otherwise a sum that is 0 would get a sign by
+    rounding, and no engine that counts bits could be equal to the layer (`kerasdl.xnor`).
+
+    With `input_scale` each sum is also multiplied by `K = A * k`, where `A = mean |x|` over the channels and k has the
+    kernel's size and `1 / (height width)` everywhere: the mean size of the inputs that the sum has read, and 0 for
+    those outside the image. The paper finds that K brings less than a point of accuracy; without any scale this is
+    the layer of BinaryNet.
+
+    There is no sign 0: "same" pads with `pad_value`, at the places where `keras.layers.Conv2D` pads with 0. The layer
+    takes the signs itself, so put no ReLU before it: every sign would be +1. Mean-centred inputs serve it best, such as
+    those from batch normalisation.
+
+    Args:
+        filters: How many maps come out.
+        kernel_size: Height and width of the kernel.
+        strides: Step of the convolution.
+        padding: "valid" or "same".
+        weight_scale: False leaves alpha out.
+        input_scale: True multiplies by K.
+        estimator: What stands for the derivative of the inputs' sign: "sign_ste", "approx_sign", "swish_sign", or a
+            registered function that gives +1 where x >= 0 and -1 elsewhere. The derivative of the weights' sign is
+            that of `sign_ste`.
+        pad_value: The sign that "same" pads with, 1 or -1.
+        kernel_constraint: What keeps the latent weights within -1 and 1: `kerasdl.constraints.LatentWeights()` by
+            default. None warns.
+        **kwargs: All other arguments of `keras.layers.Conv2D`.
+
+    Example:
+        >>> layer = XnorConv2D(8, 3, padding="same", weight_scale=False)
+        >>> sums = layer(np.random.default_rng(0).normal(size=(1, 5, 5, 4)))
+        >>> sums.shape, bool(np.all(sums == np.round(sums)))
+        (TensorShape([1, 5, 5, 8]), True)
+
+    Reference:
+        [Rastegari et al., 2016](https://arxiv.org/abs/1603.05279), section 3.2;
+        [Courbariaux et al., 2016](https://arxiv.org/abs/1602.02830) without a scale
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | tuple[int, int],
+        strides: int | tuple[int, int] = 1,
+        padding: str = "valid",
+        *,
+        weight_scale: bool = True,
+        input_scale: bool = False,
+        estimator: Any = "sign_ste",
+        pad_value: int = 1,
+        kernel_constraint: Any = DEFAULT_CONSTRAINT,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(pad_value, bool) or pad_value not in (1, -1):
+            raise ValueError(
+                "`pad_value` must be 1 or -1: the inputs are signs, and there is no sign 0. "
+                f"Received: pad_value={pad_value!r}."
+            )
+        own = {"weight_scale": weight_scale, "input_scale": input_scale, "estimator": estimator}
+        kwargs |= {"strides": strides, "padding": padding, "kernel_constraint": kernel_constraint}
+        super().__init__(filters, kernel_size, **own, **kwargs)
+        self.pad_value = int(pad_value)
+
+    def call(self, inputs: Any) -> Any:
+        """Takes the signs, convolves them, and scales."""
+        inputs = tf.cast(inputs, self.compute_dtype)
+        sums = self.convolution_op(self._pad(self.estimator(inputs), self.pad_value), self.kernel_signs())
+        return self._finish_sums(sums, self._input_scales(inputs) if self.input_scale else None)
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        """Convolves inputs that are padded already."""
+        if self.groups == 1:
+            return self._convolve(inputs, kernel)
+        # Each group for itself: for groups TensorFlow has no gradient on some processors, and XLA's takes seconds.
+        shares = zip(tf.split(inputs, self.groups, -1), tf.split(kernel, self.groups, -1), strict=True)
+        return tf.concat([self._convolve(share, kernels) for share, kernels in shares], -1)
+
+    def _convolve(self, inputs: Any, kernel: Any) -> Any:
+        strides, dilation = list(self.strides), list(self.dilation_rate)
+        return tf.nn.conv2d(inputs, kernel, strides=strides, padding="VALID", dilations=dilation)
+
+    def _input_scales(self, inputs: Any) -> Any:
+        """The paper's K, one map for each group of channels, as often as the group has filters."""
+        box = tf.fill([*self.kernel_size, 1, 1], tf.constant(1 / math.prod(self.kernel_size), inputs.dtype))
+        maps = []
+        for share in tf.split(inputs, self.groups, -1):
+            sizes = tf.reduce_mean(tf.abs(share), -1, keepdims=True)
+            maps.append(self._convolve(self._pad(sizes, 0), box))
+        return maps[0] if self.groups == 1 else tf.repeat(tf.concat(maps, -1), self.filters // self.groups, -1)
+
+    def _pad(self, inputs: Any, value: int) -> Any:
+        """Pads as "same" does: an odd number has its larger half below and on the right."""
+        if self.padding == "valid":
+            return inputs
+        pads = [(0, 0)]
+        for axis, (kernel, stride, dilation) in enumerate(
+            zip(self.kernel_size, self.strides, self.dilation_rate, strict=True), start=1
+        ):
+            reach = (kernel - 1) * dilation + 1
+            if stride == 1:  # The same for every size, also one that is not known before.
+                total = reach - 1
+            else:
+                size = keras.ops.shape(inputs)[axis]
+                total = (size - 1) // stride * stride + reach - size
+                total = max(total, 0) if isinstance(total, int) else tf.maximum(total, 0)
+            pads.append((total // 2, total - total // 2))
+        padded = tf.pad(inputs, [*pads, (0, 0)], constant_values=value)
+        return tf.ensure_shape(padded, [None, None, None, inputs.shape[-1]])
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+class XnorDense(_SignedInputs, keras.layers.Dense):
+    """A dense layer of signs with signs: `y = (sign(x) sign(W)) alpha [K] + b`, with `alpha = mean |W|` of each output.
+
+    Everything that `XnorConv2D` says holds here too; K is the mean `|x|` of a row, one number.
+
+    Args:
+        units: How many numbers come out.
+        weight_scale: False leaves alpha out.
+        input_scale: True multiplies by K.
+        estimator: What stands for the derivative of the inputs' sign: "sign_ste", "approx_sign", "swish_sign", or a
+            registered function that gives +1 where x >= 0 and -1 elsewhere.
+        kernel_constraint: What keeps the latent weights within -1 and 1: `kerasdl.constraints.LatentWeights()` by
+            default. None warns.
+        **kwargs: All other arguments of `keras.layers.Dense`.
+
+    Example:
+        >>> layer = XnorDense(3, weight_scale=False, use_bias=False)
+        >>> sums = layer(np.random.default_rng(0).normal(size=(2, 5)))
+        >>> sums.shape, set(np.abs(sums).ravel().tolist()) <= {1.0, 3.0, 5.0}
+        (TensorShape([2, 3]), True)
+
+    Reference:
+        [Rastegari et al., 2016](https://arxiv.org/abs/1603.05279), section 3.2;
+        [Courbariaux et al., 2016](https://arxiv.org/abs/1602.02830) without a scale
+    """
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        weight_scale: bool = True,
+        input_scale: bool = False,
+        estimator: Any = "sign_ste",
+        kernel_constraint: Any = DEFAULT_CONSTRAINT,
+        **kwargs: Any,
+    ) -> None:
+        own = {"weight_scale": weight_scale, "input_scale": input_scale, "estimator": estimator}
+        super().__init__(units, kernel_constraint=kernel_constraint, **own, **kwargs)
+
+    def call(self, inputs: Any) -> Any:
+        """Takes the signs, multiplies them, and scales."""
+        inputs = tf.cast(inputs, self.compute_dtype)
+        sums = keras.ops.matmul(self.estimator(inputs), self.kernel_signs())
+        scales = tf.reduce_mean(tf.abs(inputs), -1, keepdims=True) if self.input_scale else None
+        return self._finish_sums(sums, scales)
+
+
+def _find_estimator(estimator: Any) -> Any:
+    """The function of a name, or itself; refuses what is no sign, or would not be found by a saved model."""
+    found = estimator
+    if isinstance(estimator, str):
+        found = ESTIMATORS.get(estimator) or keras.saving.get_registered_object(estimator)
+    named = keras.saving.get_registered_name(found) if callable(found) else None
+    if named is None or keras.saving.get_registered_object(named) is not found:
+        raise ValueError(
+            f"`estimator` must be one of {sorted(ESTIMATORS)}, or a function that "
+            "@keras.saving.register_keras_serializable() has registered, so that a saved model finds it again. "
+            f"Received: estimator={estimator!r}."
+        )
+    with tf.init_scope():
+        given = np.asarray(found(tf.constant(PROBES))).tolist()
+    if given != PROBE_SIGNS:
+        raise ValueError(
+            "`estimator` must give +1 where x >= 0 and -1 elsewhere: the packed engine knows no other signs. "
+            f"Received: estimator={estimator!r}, which makes {given} of {PROBES}."
+        )
+    return found
