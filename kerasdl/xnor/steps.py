@@ -71,7 +71,8 @@ class Step:
     @classmethod
     def from_parts(cls, settings: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
         """The step again, from what `settings` and `arrays` said."""
-        return cls(**{name: _restored(value) for name, value in settings.items()}, **arrays)
+        restored: dict[str, Any] = {name: _restored(value) for name, value in settings.items()}
+        return cls(**{**restored, **arrays})
 
     def _expect(self, correct: bool, expected: str, received: object) -> None:
         if not correct:
