@@ -5,12 +5,10 @@ import math
 
 import numpy as np
 
+from kerasdl.xnor.bits import PANEL
 from kerasdl.xnor.shapes import BitShape
 from kerasdl.xnor.steps import Pair, Step, check_fit, check_windows
 from kerasdl.xnor.workspaces import Workspace
-
-# Filters that a micro-kernel computes together, in 16 numbers of 64 bits.
-PANEL = 16
 
 
 @dataclasses.dataclass(kw_only=True)

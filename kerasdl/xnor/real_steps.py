@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from kerasdl.xnor.bits import PANEL
 from kerasdl.xnor.steps import Pair, Step
 from kerasdl.xnor.workspaces import Workspace
 
@@ -55,7 +56,7 @@ class RealConvolve(Step):
     Args:
         source: Numbers, `(N, H, W, C)`.
         output: The name of the numbers that come out, `(N, H, W, F)`, or `(N, F)` for a vector.
-        planes: The weights' bits: their signs, and for three values also which of them are not zero.
+        planes: The weights as codes of their bits, of `kerasdl.xnor.weight_codes.pack_codes`.
         input_size: Height and width of the source.
         channels: Channels of the source.
         kernel_size: Sides of the kernel.
@@ -85,9 +86,14 @@ class RealConvolve(Step):
     vector: bool = False
 
     def __post_init__(self) -> None:
+        codes = math.prod(self.kernel_size) * -(-self.channels // 4)
+        planes = len(self.planes) if self.planes.ndim and len(self.planes) in (1, 2) else 1
+        self._expect_array("planes", "uint32", (planes, -(-self.filters // PANEL), -(-codes // 8), PANEL))
         for field in ("scale", "offset"):
             if getattr(self, field) is not None:
                 self._expect_array(field, "float32", (self.filters,))
+        sides = (*self.input_size, *self.kernel_size, *self.strides, *self.dilation, *self.size, self.channels)
+        self._expect(min(sides) >= 1 and min(self.pads) >= 0, "sizes of 1 or more, and pads of 0 or more", sides)
         self._expect(not self.vector or self.size == (1, 1), "one pixel where a vector comes out", self.size)
 
     @property

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from kerasdl.xnor.bits import pack_bits, words_for
+
 
 @dataclasses.dataclass(frozen=True)
 class Border:
@@ -51,7 +53,7 @@ class BitShape:
     @property
     def words(self) -> int:
         """Words of 64 bits per pixel."""
-        return -(-self.channels // 64)
+        return words_for(self.channels)
 
     @property
     def array_shape(self) -> tuple[int, int, int]:
@@ -67,8 +69,4 @@ class BitShape:
 
     def bordered(self, batch: int) -> np.ndarray:
         """An array for so many images, with the border's value everywhere; bits beyond the last channel are 0."""
-        pixel = np.zeros(self.words * 64, bool)
-        pixel[: self.channels] = self.border.value == 1
-        # The first channel is the word's lowest bit, whatever the order of bytes on this machine.
-        words = np.packbits(pixel, bitorder="little").view("<u8").astype("uint64")
-        return np.full((batch, *self.array_shape), words)
+        return np.full((batch, *self.array_shape), pack_bits(np.full(self.channels, self.border.value == 1)))
