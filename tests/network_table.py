@@ -130,11 +130,34 @@ SIMPNETS = {
 BEFORE_A_NORM = r"stage\d_conv\d+/bias"
 ALEX = ((13, 13, 256), (6, 6, 256))
 SMALL_DENSE = {"bottleneck": False}
+RESNET18_MAPS = ((112, 112, 64), *halved(56, 64, 128, 256, 512))
+KINDS = ("float", "ternary", "binary_weight", "binary_connect", "xnor_k", "xnor", "binary_net")
+# Convolutions of 9 x 1 x 64, 9 x 64 x 64, 9 x 64 x 128 and 9 x 128 x 128; a dense layer of 3 x 3 x 128 x 256.
+SMALL_KERNELS = (576, 36_864, 73_728, 147_456, 294_912)
 NETWORKS = [
     Network("lenet5", {}, 60_000, None, ((14, 14, 6), (5, 5, 16)), (28, 28), quick=True),
     Network("lenet5_modern", {}, 61_706, 416_520, ((14, 14, 6), (5, 5, 16)), (28, 28), quick=True),
     Network("alexnet", {}, 60_965_224, 724_406_816, ALEX, (67, 67), quick=True),
     Network("alexnet_single", {}, 62_378_344, 1_135_256_096, ALEX, (67, 67)),
+    # Latent weights: as many as in the networks of real weights.
+    Network("bwn_alexnet", {}, 62_378_344, 1_135_256_096, ALEX, (67, 67)),
+    Network("xnor_alexnet", {}, 62_378_344, 1_135_256_096, ALEX, (67, 67)),
+    Network("bwn_resnet18", {}, 11_689_512, 1_814_073_344, RESNET18_MAPS),
+    Network("xnor_resnet18", {}, 11_689_512 - 1_664, 1_814_073_344, RESNET18_MAPS, quick=True),
+    # 640 maps with two numbers each, and a real layer of 256 inputs, ten classes.
+    *(
+        Network(
+            "binary_cnn",
+            {"kind": kind},
+            sum(SMALL_KERNELS) + 2 * 640 + 2_570,
+            576 * 28**2 + 36_864 * 14**2 + (73_728 + 147_456) * 7**2 + 294_912 + 2_560,
+            ((14, 14, 64), (7, 7, 64), (3, 3, 128)),
+            (28, 28),
+            {"width": 16},
+            quick=kind == "xnor",
+        )
+        for kind in KINDS
+    ),
     *(
         Network(name, {}, parameters, multiply_adds, halved(112, 64, 128, 256, 512, 512), quick=name == "vgg_a_lrn")
         for name, (parameters, multiply_adds) in VGG.items()

@@ -2,6 +2,7 @@
 
 from kerasdl.architectures.alexnets import alexnet, alexnet_single
 from kerasdl.architectures.auxiliary import with_auxiliary_labels
+from kerasdl.architectures.binary_nets import bwn_alexnet, bwn_resnet18, xnor_alexnet, xnor_resnet18
 from kerasdl.architectures.cifar_resnets import plain_cifar, resnet_cifar
 from kerasdl.architectures.convnext import convnext_base, convnext_large, convnext_small, convnext_tiny
 from kerasdl.architectures.densenet import densenet121, densenet169, densenet201, densenet264, densenet_cifar
@@ -34,6 +35,7 @@ from kerasdl.architectures.resnext import (
 )
 from kerasdl.architectures.shape_network import shapes_cnn
 from kerasdl.architectures.simple_nets import simpnet
+from kerasdl.architectures.small_binary_nets import binary_cnn
 from kerasdl.architectures.squeezenet import squeezenet1_0, squeezenet1_1
 from kerasdl.architectures.very_deep import vanilla_cnn
 from kerasdl.architectures.vgg import vgg16, vgg19, vgg_a, vgg_a_lrn, vgg_b, vgg_c, vgg_d, vgg_e
@@ -42,7 +44,10 @@ from kerasdl.architectures.wide_residual import wide_resnet
 __all__ = [
     "alexnet",
     "alexnet_single",
+    "binary_cnn",
     "bottleneck_savings",
+    "bwn_alexnet",
+    "bwn_resnet18",
     "convnext_base",
     "convnext_large",
     "convnext_small",
@@ -101,4 +106,6 @@ __all__ = [
     "vgg_e",
     "wide_resnet",
     "with_auxiliary_labels",
+    "xnor_alexnet",
+    "xnor_resnet18",
 ]
