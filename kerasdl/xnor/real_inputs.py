@@ -18,7 +18,7 @@ BLOCK = 256
 TABLES = 384 * 1024
 
 
-@numba.njit(cache=True)
+@numba.njit(nogil=True, cache=True)
 def _add_products(
     portable: Any, pixels: Any, panels: Any, tables: Any, offsets: Any, codes: Any, stride: Any, first: Any, count: Any,
     sums: Any,
@@ -42,7 +42,7 @@ def _add_products(
         add_products(False, 5, 4, tables, offsets, codes, stride, first, count, sums)
 
 
-@numba.njit(cache=True)
+@numba.njit(nogil=True, cache=True)
 def _write_tables(portable: Any, x: Any, image: Any, top: Any, left: Any, tables: Any) -> None:
     _, height, width, channels = x.shape
     rows, columns, groups, _ = tables.shape
@@ -70,7 +70,7 @@ def _write_tables(portable: Any, x: Any, image: Any, top: Any, left: Any, tables
                     write_table(False, rest.ctypes.data, target + whole * ROWS * 4)
 
 
-@numba.njit(cache=True)
+@numba.njit(nogil=True, cache=True)
 def _add_window(
     portable: Any, pixels: Any, panels: Any, tables: Any, offsets: Any, planes: Any, panel: Any, kernel: Any,
     dilation: Any, sums: Any,
@@ -92,13 +92,14 @@ def _add_window(
                     )  # fmt: skip
 
 
-@numba.njit(cache=True)
+@numba.njit(nogil=True, cache=True)
 def _compute_unit(
     portable: Any, wide: Any, x: Any, planes: Any, scale: Any, offset: Any, kernel: Any, strides: Any, dilation: Any,
     pads: Any, out: Any, block: Any, unit: Any,
 ) -> None:  # fmt: skip
     _, height, width, filters = out.shape
     across, parts = -(-width // block[1]), -(-planes.shape[1] // block[2])
+    unit = np.int64(unit)
     part, unit = unit % parts, unit // parts
     z0, unit = (unit % across) * block[1], unit // across
     down = -(-height // block[0])
@@ -138,22 +139,17 @@ def _compute_unit(
         panel += panels
 
 
-@numba.njit(cache=True)
-def _compute_serially(
+@numba.njit(nogil=True, cache=True, parallel=True)
+def _compute(
     portable: Any, wide: Any, x: Any, planes: Any, scale: Any, offset: Any, kernel: Any, strides: Any, dilation: Any,
-    pads: Any, out: Any, block: Any, units: Any,
+    pads: Any, out: Any, block: Any, units: Any, threads: Any,
 ) -> None:  # fmt: skip
-    for unit in range(units):
-        _compute_unit(portable, wide, x, planes, scale, offset, kernel, strides, dilation, pads, out, block, unit)
-
-
-@numba.njit(cache=True, parallel=True)
-def _compute_in_parallel(
-    portable: Any, wide: Any, x: Any, planes: Any, scale: Any, offset: Any, kernel: Any, strides: Any, dilation: Any,
-    pads: Any, out: Any, block: Any, units: Any,
-) -> None:  # fmt: skip
-    for unit in numba.prange(units):
-        _compute_unit(portable, wide, x, planes, scale, offset, kernel, strides, dilation, pads, out, block, unit)
+    if threads == 1:
+        for unit in range(units):
+            _compute_unit(portable, wide, x, planes, scale, offset, kernel, strides, dilation, pads, out, block, unit)
+    else:
+        for unit in numba.prange(units):
+            _compute_unit(portable, wide, x, planes, scale, offset, kernel, strides, dilation, pads, out, block, unit)
 
 
 def convolve_real(
@@ -190,12 +186,10 @@ def convolve_real(
         x, out = x.reshape(1, 1, len(x), -1), out.reshape(1, 1, len(x), -1)
     threads = numba.get_num_threads()
     block, units = _divide(out.shape, -(-x.shape[3] // GROUP), kernel_size, strides, dilation, planes.shape[1], threads)
-    compute = _compute_serially if threads == 1 or units == 1 else _compute_in_parallel
     wide = not portable and vector_kind() == "avx512"
     x = np.ascontiguousarray(x)
-    compute(
-        portable, wide, x, planes, scale, offset, kernel_size, strides, dilation, pads, out, block, units
-    )  # fmt: skip
+    threads = 1 if units == 1 else threads
+    _compute(portable, wide, x, planes, scale, offset, kernel_size, strides, dilation, pads, out, block, units, threads)
 
 
 def _divide(
