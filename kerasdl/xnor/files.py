@@ -3,6 +3,7 @@
 Nothing in it is code: layers that run in Keras are Keras' configuration of them, and are made in safe mode.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,7 @@ def write_steps(path: Path, about: dict[str, Any], steps: Sequence[Step]) -> Non
     entries: list[dict[str, Any]] = []
     arrays: list[np.ndarray] = []
     for step in steps:
-        settings, parts = step.settings(), step.arrays()
-        if isinstance(step, KerasPart):
-            _refuse_code(settings["model"], step)
+        settings, parts = _settings(step), step.arrays()
         places = {name: len(arrays) + number for number, name in enumerate(parts)}
         entries.append({"kind": type(step).__name__, "settings": settings, "arrays": places})
         arrays += parts.values()
@@ -67,14 +66,22 @@ def _objects(config: Any) -> Iterator[dict[str, Any]]:
             yield from _objects(value)
 
 
-def _refuse_code(config: Any, step: Step) -> None:
-    for found in _objects(config):
-        if found["class_name"] in ("Lambda", "__lambda__"):
-            raise ValueError(
-                "A packed network that is saved must have no Lambda layer and no lambda function, since its file holds "
-                f"no code. Received: one among the layers {list(step.layers)}. Make it a layer or a function that "
-                "keras.saving.register_keras_serializable registers."
-            )
+def _settings(step: Step) -> dict[str, Any]:
+    """The step's settings, without code: Keras warns of some lambda functions, and marks the others."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "The object being serialized includes a `lambda`")
+        try:
+            settings = step.settings()
+            code = any(found["class_name"] == "__lambda__" for found in _objects(settings))
+        except UserWarning:
+            code = True
+    if code:
+        raise ValueError(
+            "A packed network that is saved must have no lambda function, since its file holds no code. Received: one "
+            f"in the layers {list(step.layers)}. Make it a function or a layer that "
+            "keras.saving.register_keras_serializable registers."
+        )
+    return settings
 
 
 def _refuse_unknown(config: Any, path: Path) -> None:

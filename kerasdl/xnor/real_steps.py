@@ -23,6 +23,7 @@ class InputScales(Step):
         strides: Its strides.
         pads: Rows of zeros above, and columns of zeros to the left.
         size: How many windows there are, down and across.
+        dilation: Steps between the taps of a window.
     """
 
     source: str
@@ -33,13 +34,14 @@ class InputScales(Step):
     strides: Pair
     pads: Pair
     size: Pair
+    dilation: Pair = (1, 1)
 
     def run(self, workspace: Workspace) -> None:
         """Writes K."""
-        from kerasdl.xnor.binarizing import input_scales
+        from kerasdl.xnor.size_maps import input_scales
 
         numbers = workspace.read_floats(self.source, (*self.input_size, self.channels))
-        scales = input_scales(numbers, self.kernel_size, self.strides, (*self.pads, *self.size))
+        scales = input_scales(numbers, self.kernel_size, self.strides, (*self.pads, *self.size), self.dilation)
         workspace.values[self.output] = scales
 
     def describe(self) -> str:

@@ -139,12 +139,12 @@ class PoolBits(Step):
     """The maximum over windows of bits, which is their OR, then `xor flip` of each channel.
 
     Args:
-        source: Bits; around them, where a window reaches, must be -1, which no maximum chooses.
+        source: Bits; where a window reaches into their border, that must be -1, which no maximum chooses.
         output: The pooled bits' name.
         input: The shape of the source.
         pool: Sides of a window.
         strides: Steps from window to window.
-        origin: Where in the array of the source the first window begins.
+        origin: Where in the array of the source the first window begins; windows may reach beyond the array.
         size: How many windows there are, down and across.
         flips: One per channel.
         shape: The shape of the pooled bits.
@@ -163,12 +163,12 @@ class PoolBits(Step):
     def __post_init__(self) -> None:
         self._expect_array("flips", "bool", (self.shape.channels,))
         self._expect(self.input.channels == self.shape.channels, f"{self.input.channels} channels", self.shape)
-        check_windows(self, self.pool, (1, 1))
+        self._expect(min(*self.pool, *self.strides) >= 1, "windows and strides of 1 or more", self.pool + self.strides)
         check_fit(self)
 
     def run(self, workspace: Workspace) -> None:
         """Writes the pooled bits."""
-        from kerasdl.xnor.binarizing import pool_bits
+        from kerasdl.xnor.bit_pooling import pool_bits
 
         bits = workspace.read_bits(self.source, self.input)
         out = workspace.bits(self.output, self.shape)

@@ -174,12 +174,12 @@ def test_the_scales_of_inputs_are_means_over_windows():
     numbers = RANDOM.normal(size=(2, 5, 6, 7)).astype("float32")
     step = InputScales(
         name="k", source="x", output="y", input_size=(5, 6), channels=7, kernel_size=(3, 3), strides=(2, 2),
-        pads=(1, 1), size=(3, 3),
+        pads=(1, 1), size=(3, 2), dilation=(1, 2),
     )  # fmt: skip
     workspace = begin(x=numbers)
     again(step).run(workspace)
     padded = np.pad(np.abs(numbers), ((0, 0), (1, 1), (1, 1), (0, 0)))
-    expected = windows(padded, (3, 3), (2, 2), (1, 1), (0, 0), (3, 3)).mean(axis=(3, 4, 5))
+    expected = windows(padded, (3, 3), (2, 2), (1, 2), (0, 0), (3, 2)).mean(axis=(3, 4, 5))
     np.testing.assert_allclose(workspace.values["y"], expected, rtol=1e-6)
 
 
