@@ -205,11 +205,11 @@ def _run(
                 f"The last window ends at {end}, outside of the input of {extent} along axis {axis + 1}, border "
                 "included. Give the input a wider border or ask for a smaller output."
             )
-    # Without dilation a row of the window is one run of neighbouring words; with it every tap is a run of its own.
-    columns, run = (1, kernel_size[1] * words) if dilation[1] == 1 else (kernel_size[1], words)
+    # Where the words of a window stand, seen from its first: the filters have theirs in the same order.
+    row_words, column_words = dilation[0] * width * words, dilation[1] * words
     taps = np.add.outer(
-        np.arange(kernel_size[0], dtype=np.int64) * (dilation[0] * width * words),
-        np.arange(columns, dtype=np.int64) * (dilation[1] * words),
+        np.arange(kernel_size[0], dtype=np.int64) * row_words,
+        np.add.outer(np.arange(kernel_size[1], dtype=np.int64) * column_words, np.arange(words, dtype=np.int64)),
     ).reshape(-1)
     origin_word = (origin[0] * width + origin[1]) * words
     walk = (origin_word, height * width * words, strides[0] * width * words, strides[1] * words, size[0], size[1])
@@ -219,5 +219,5 @@ def _run(
     if portable is None:
         portable = vector_kind() == "portable"
     convolve(
-        pieces, bits.reshape(-1), panels, taps, run, walk, pixels, out.reshape(-1), out_walk, ending, portable or None
+        pieces, bits.reshape(-1), panels, taps, walk, pixels, out.reshape(-1), out_walk, ending, portable or None
     )  # fmt: skip

@@ -7,30 +7,28 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from kerasdl.xnor import portable_tiles
+from kerasdl.xnor.portable_tiles import to_bits, to_counts, to_floats
+from kerasdl.xnor.vector_tiles import vector_panel
 
 BLOCK = 256
 """Pixels that are computed with one panel before the next panel is fetched; a multiple of 8."""
 
 
-def tile(*arguments: Any) -> None:
-    """Stands for the tile that compiled code finds by the type of the output and of the last argument.
+def compute_panel(*arguments: Any) -> None:
+    """Stands for what compiled code finds by the type of the output and of the last argument.
 
-    The output is int32 for counts, uint16 for bits, float32 for floats; the last argument is True for the portable tile
-    and None for that of vectors.
+    The output is int32 for counts, uint16 for bits, float32 for floats; the last argument is True for plain loops and
+    None for vectors.
     """
 
 
-@overload(tile)
-def _choose(rows, bits, places, targets, row, panels, panel, taps, run, out, pixel, ending, portable):  # type: ignore[no-untyped-def]
-    chosen = {
-        types.int32: portable_tiles.counts_tile,
-        types.uint16: portable_tiles.bits_tile,
-        types.float32: portable_tiles.floats_tile,
-    }[out.dtype]
+@overload(compute_panel)
+def _choose(bits, places, targets, panels, panel, taps, out, pixel, ending, portable):  # type: ignore[no-untyped-def]
+    endings = {types.int32: to_counts, types.uint16: to_bits, types.float32: to_floats}
+    chosen = vector_panel if isinstance(portable, types.NoneType) else endings[out.dtype]
 
-    def call(rows, bits, places, targets, row, panels, panel, taps, run, out, pixel, ending, portable):  # type: ignore[no-untyped-def]
-        chosen(rows, bits, places, targets, row, panels, panel, taps, run, out, pixel, ending)
+    def call(bits, places, targets, panels, panel, taps, out, pixel, ending, portable):  # type: ignore[no-untyped-def]
+        chosen(bits, places, targets, panels, panel, taps, out, pixel, ending)
 
     return call
 
@@ -62,8 +60,8 @@ def _locate(places, first, walk):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True)
-def _compute(piece, pieces, bits, panels, taps, run, walk, pixels, out, out_walk, ending, portable):  # type: ignore[no-untyped-def]
-    """One piece of the work: block by block, in it panel by panel, in that tile by tile."""
+def _compute(piece, pieces, bits, panels, taps, walk, pixels, out, out_walk, ending, portable):  # type: ignore[no-untyped-def]
+    """One piece of the work: block by block, and in it panel by panel."""
     first, last, first_panel, last_panel = _share(piece, pieces, pixels, panels.shape[0])
     for start in range(first, last, BLOCK):
         places = np.empty(min(BLOCK, last - start), np.int64)
@@ -71,22 +69,14 @@ def _compute(piece, pieces, bits, panels, taps, run, walk, pixels, out, out_walk
         _locate(places, start, walk)
         _locate(targets, start, out_walk)
         for panel in range(first_panel, last_panel):
-            row = 0
-            while row < places.size:
-                left = places.size - row
-                # At the end of a block that is not whole: 4, 2, 1.
-                rows = 8 if left >= 8 else 4 if left >= 4 else 2 if left >= 2 else 1
-                tile(
-                    rows, bits, places, targets, row, panels, panel, taps, run, out, start + row, ending, portable
-                )  # fmt: skip
-                row += rows
+            compute_panel(bits, places, targets, panels, panel, taps, out, start, ending, portable)
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
-def convolve(pieces, bits, panels, taps, run, walk, pixels, out, out_walk, ending, portable):  # type: ignore[no-untyped-def]
+def convolve(pieces, bits, panels, taps, walk, pixels, out, out_walk, ending, portable):  # type: ignore[no-untyped-def]
     """The whole convolution, in `pieces` that threads take."""
     if pieces == 1:
-        _compute(0, 1, bits, panels, taps, run, walk, pixels, out, out_walk, ending, portable)
+        _compute(0, 1, bits, panels, taps, walk, pixels, out, out_walk, ending, portable)
     else:
         for piece in numba.prange(pieces):
-            _compute(piece, pieces, bits, panels, taps, run, walk, pixels, out, out_walk, ending, portable)
+            _compute(piece, pieces, bits, panels, taps, walk, pixels, out, out_walk, ending, portable)

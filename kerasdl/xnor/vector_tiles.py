@@ -1,0 +1,236 @@
+"""Tiles of the binary convolution in explicit vectors, as LLVM's intermediate code.
+
+The loop that a compiler makes of plain code keeps the sums in memory and takes vectors of half the width. Here a tile
+is written out: so many pixels times the 16 filters of a panel as there are registers for their sums. Each word of the
+input is read once and compared with all 16 filters, each vector of the panel with all pixels of the tile.
+
+With AVX-512 (VPOPCNTDQ) a tile has 8 pixels, 16 sums of 8 x 64 bits, and a step is exclusive or, population count and
+addition. With AVX2 there is no such instruction: LLVM counts the bits of each byte by two shuffles, which look them up
+in a table of 16; the sums are bytes, too, and are added up to words before they could overflow.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from kerasdl.xnor.bits import PANEL
+from kerasdl.xnor.processor import vector_kind
+
+_I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+_FLOAT = ir.FloatType()
+FLUSH = 31
+"""Words after which sums of bytes are emptied: each adds at most 8, and 31 x 8 is the most that a byte holds."""
+
+
+def _call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
+    kind = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+
+def _splat(builder: Any, value: Any, lanes: int) -> Any:
+    vector = ir.VectorType(value.type, lanes)
+    single = builder.insert_element(ir.Constant(vector, ir.Undefined), value, _I32(0))
+    zeros = ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes)
+    return builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), zeros)
+
+
+def _joined(builder: Any, vectors: list) -> Any:
+    """One vector of all lanes of vectors of equal length, two by two."""
+    while len(vectors) > 1:
+        lanes = ir.Constant(ir.VectorType(_I32, 2 * vectors[0].type.count), list(range(2 * vectors[0].type.count)))
+        vectors = [builder.shuffle_vector(a, b, lanes) for a, b in zip(vectors[::2], vectors[1::2], strict=True)]
+    return vectors[0]
+
+
+def _vector_at(builder: Any, pointer: Any, vector: Any) -> Any:
+    return builder.bitcast(pointer, vector.as_pointer())
+
+
+def _load(builder: Any, pointer: Any, vector: Any) -> Any:
+    """Sixteen numbers, aligned as each of them is."""
+    return builder.load(_vector_at(builder, pointer, vector), align=4)
+
+
+class _Panel:
+    """What the tiles of one panel share: where its words are, and how many there are."""
+
+    def __init__(self, builder: Any, bits: Any, panels: Any, panel: Any, taps: Any, words: Any) -> None:
+        self.bits, self.taps, self.words = bits, taps, words
+        self.weights = builder.gep(panels, [builder.mul(panel, builder.mul(words, _I64(PANEL)))])
+
+    def word(self, builder: Any, starts: list, at: Any) -> list:
+        """The word of each pixel that meets word `at` of the panel."""
+        tap = builder.load(builder.gep(self.taps, [at]))
+        return [builder.load(builder.gep(start, [tap])) for start in starts]
+
+    def vectors(self, builder: Any, at: Any, lanes: int) -> Iterator[Any]:
+        """Word `at` of the 16 filters, as vectors of so many of 64 bits."""
+        for first in range(0, PANEL, lanes):
+            pointer = builder.gep(self.weights, [builder.add(builder.mul(at, _I64(PANEL)), _I64(first))])
+            yield builder.load(_vector_at(builder, pointer, ir.VectorType(_I64, lanes)), align=8)
+
+
+def _counts_avx512(builder: Any, panel: _Panel, starts: list) -> list:
+    vector = ir.VectorType(_I64, 8)
+    # Reserved on the stack, but LLVM keeps in registers what is only ever loaded and stored.
+    sums = [[cgutils.alloca_once(builder, vector) for _ in range(2)] for _ in starts]
+    for pointer in (pointer for pair in sums for pointer in pair):
+        builder.store(ir.Constant(vector, [0] * 8), pointer)
+    with cgutils.for_range(builder, panel.words) as loop:
+        weights = list(panel.vectors(builder, loop.index, 8))
+        for pair, word in zip(sums, panel.word(builder, starts, loop.index), strict=True):
+            spread = _splat(builder, word, 8)
+            for pointer, weight in zip(pair, weights, strict=True):
+                unlike = _call(builder, "llvm.ctpop.v8i64", vector, builder.xor(spread, weight))
+                builder.store(builder.add(builder.load(pointer), unlike), pointer)
+    narrow = ir.VectorType(_I32, 8)
+    return [_joined(builder, [builder.trunc(builder.load(pointer), narrow) for pointer in pair]) for pair in sums]
+
+
+def _counts_avx2(builder: Any, panel: _Panel, starts: list) -> list:
+    octets, wide = ir.VectorType(_I8, 32), ir.VectorType(_I64, 4)
+    none = ir.Constant(octets, [0] * 32)
+    sums = [[cgutils.alloca_once(builder, wide) for _ in range(4)] for _ in starts]
+    small = [[cgutils.alloca_once(builder, octets) for _ in range(4)] for _ in starts]
+    for pointer in (pointer for four in sums for pointer in four):
+        builder.store(ir.Constant(wide, [0] * 4), pointer)
+    with cgutils.for_range_slice(builder, _I64(0), panel.words, _I64(FLUSH), _I64) as (begin, _):
+        for pointer in (pointer for four in small for pointer in four):
+            builder.store(none, pointer)
+        left = builder.sub(panel.words, begin)
+        count = builder.select(builder.icmp_signed("<", left, _I64(FLUSH)), left, _I64(FLUSH))
+        with cgutils.for_range(builder, count) as loop:
+            at = builder.add(begin, loop.index)
+            spread = [_splat(builder, word, 4) for word in panel.word(builder, starts, at)]
+            for part, weight in enumerate(panel.vectors(builder, at, 4)):
+                for four, word in zip(small, spread, strict=True):
+                    unlike = builder.bitcast(builder.xor(word, weight), octets)
+                    unlike = _call(builder, "llvm.ctpop.v32i8", octets, unlike)
+                    builder.store(builder.add(builder.load(four[part]), unlike), four[part])
+        for four, few in zip(sums, small, strict=True):
+            for pointer, part in zip(four, few, strict=True):
+                words = _call(builder, "llvm.x86.avx2.psad.bw", wide, builder.load(part), none)
+                builder.store(builder.add(builder.load(pointer), words), pointer)
+    narrow = ir.VectorType(_I32, 4)
+    return [_joined(builder, [builder.trunc(builder.load(pointer), narrow) for pointer in four]) for four in sums]
+
+
+# How many pixels a tile takes, at the end fewer, and how it counts.
+WAYS = {"avx512": ((8, 4, 2, 1), _counts_avx512), "avx2": ((2, 1), _counts_avx2)}
+
+
+class _Filters:
+    """The filters of a panel that there are: all 16, or in the last panel the first few."""
+
+    def __init__(self, builder: Any, filters: Any, first: Any) -> None:
+        self.left = builder.trunc(builder.sub(filters, first), _I32)
+        self.whole = builder.icmp_signed(">=", self.left, _I32(PANEL))
+        lanes = ir.Constant(ir.VectorType(_I32, PANEL), list(range(PANEL)))
+        self.mask = builder.icmp_signed("<", lanes, _splat(builder, self.left, PANEL))
+
+    def store(self, builder: Any, value: Any, pointer: Any, name: str) -> None:
+        pointer = _vector_at(builder, pointer, value.type)
+        with builder.if_else(self.whole, likely=True) as (then, otherwise):
+            with then:
+                builder.store(value, pointer, align=4)
+            with otherwise:
+                _call(builder, f"llvm.masked.store.v16{name}.p0", ir.VoidType(), value, pointer, _I32(4), self.mask)
+
+    def load(self, builder: Any, pointer: Any, vector: Any) -> Any:
+        pointer = _vector_at(builder, pointer, vector)
+        with builder.if_else(self.whole, likely=True) as (then, otherwise):
+            with then:
+                whole = builder.load(pointer, align=4)
+                then_block = builder.block
+            with otherwise:
+                none = ir.Constant(vector, [0.0] * PANEL)
+                part = _call(builder, "llvm.masked.load.v16f32.p0", vector, pointer, _I32(4), self.mask, none)
+                otherwise_block = builder.block
+        value = builder.phi(vector)
+        value.add_incoming(whole, then_block)
+        value.add_incoming(part, otherwise_block)
+        return value
+
+
+def _to_counts(builder: Any, out: Any, first: Any, panel: Any, filters: Any) -> Any:
+    there = _Filters(builder, filters, first)
+
+    def write(counts: Any, target: Any, pixel: Any) -> None:
+        there.store(builder, counts, builder.gep(out, [builder.add(target, first)]), "i32")
+
+    return write
+
+
+def _to_bits(builder: Any, out: Any, first: Any, panel: Any, limits: Any, flips: Any) -> Any:
+    limit = _load(builder, builder.gep(limits, [first]), ir.VectorType(_I32, PANEL))
+    flip = builder.load(builder.gep(flips, [panel]))
+
+    def write(counts: Any, target: Any, pixel: Any) -> None:
+        mask = builder.bitcast(builder.icmp_signed("<=", counts, limit), _I16)
+        builder.store(builder.xor(mask, flip), builder.gep(out, [builder.add(target, panel)]))
+
+    return write
+
+
+def _to_floats(
+    builder: Any, out: Any, first: Any, panel: Any, filters: Any, length: Any, scale: Any, offset: Any,
+    input_scale: Any, input_step: Any, residual: Any, residual_step: Any,
+) -> Any:  # fmt: skip
+    vector = ir.VectorType(_FLOAT, PANEL)
+    there = _Filters(builder, filters, first)
+    lengths = _splat(builder, builder.trunc(length, _I32), PANEL)
+    scales = _load(builder, builder.gep(scale, [first]), vector)
+    offsets = _load(builder, builder.gep(offset, [first]), vector)
+
+    def write(counts: Any, target: Any, pixel: Any) -> None:
+        # No operation is marked as one that may be contracted: each rounds by itself, as in the Keras layers.
+        value = builder.sitofp(builder.sub(lengths, builder.add(counts, counts)), vector)
+        factor = builder.load(builder.gep(input_scale, [builder.mul(pixel, input_step)]))
+        value = builder.fmul(builder.fmul(value, scales), _splat(builder, factor, PANEL))
+        beside = builder.gep(residual, [builder.add(builder.mul(target, residual_step), first)])
+        value = builder.fadd(builder.fadd(value, offsets), there.load(builder, beside, vector))
+        there.store(builder, value, builder.gep(out, [builder.add(target, first)]), "f32")
+
+    return write
+
+
+_ENDINGS: dict[Any, Callable[..., Any]] = {types.int32: _to_counts, types.uint16: _to_bits, types.float32: _to_floats}
+
+
+@intrinsic
+def vector_panel(  # type: ignore[no-untyped-def]
+    typing_context, bits, places, targets, panels, panel, taps, out, pixel, ending
+) -> Any:
+    """Computes the pixels at `places` with one panel; `pixel` is the number of the first, their output at `targets`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+        def opened(kind: Any, value: Any) -> Any:
+            """The pointer of an array, the number itself."""
+            return context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
+
+        kinds = signature.args[:-1]
+        bits_at, places_at, targets_at, panels_at, number, taps_at, out_at, first_pixel = (
+            opened(kind, value) for kind, value in zip(kinds, arguments[:-1], strict=True)
+        )
+        last = [opened(kind, builder.extract_value(arguments[-1], i)) for i, kind in enumerate(signature.args[-1])]
+        words = context.make_array(taps)(context, builder, arguments[5]).nitems
+        pixels = context.make_array(places)(context, builder, arguments[1]).nitems
+        shared = _Panel(builder, bits_at, panels_at, number, taps_at, words)
+        write = _ENDINGS[out.dtype](builder, out_at, builder.mul(number, _I64(PANEL)), number, *last)
+        sizes, count = WAYS[vector_kind()]
+        done: Any = _I64(0)
+        for size in sizes:
+            tiles = builder.udiv(builder.sub(pixels, done), _I64(size))
+            with cgutils.for_range(builder, tiles) as loop:
+                row = builder.add(done, builder.mul(loop.index, _I64(size)))
+                rows = [builder.add(row, _I64(i)) for i in range(size)]
+                starts = [builder.gep(bits_at, [builder.load(builder.gep(places_at, [at]))]) for at in rows]
+                for at, counts in zip(rows, count(builder, shared, starts), strict=True):
+                    write(counts, builder.load(builder.gep(targets_at, [at])), builder.add(first_pixel, at))
+            done = builder.add(done, builder.mul(tiles, _I64(size)))
+
+    return types.void(bits, places, targets, panels, panel, taps, out, pixel, ending), generate
