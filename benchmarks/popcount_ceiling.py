@@ -23,8 +23,10 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 # Lanes of a vector, and how many sums run beside each other: enough to hide an instruction's latency, few enough for 16
-# or 32 registers. The best of them is the ceiling.
+# or 32 registers. The best of them is the ceiling. AVX2 has no population count of vectors: there it is looked up byte
+# by byte, and bytes are what a kernel adds up as long as it can.
 OF_WORDS = ((1, 6), (1, 8), (4, 8), (4, 16), (8, 8), (8, 16))
+OF_BYTES = ((32, 6), (32, 8), (64, 6))
 OF_FLOATS = ((8, 8), (16, 6), (16, 8))
 ROUNDS = 400_000
 
@@ -53,7 +55,7 @@ def in_registers(lane: ir.Type, lanes: int, sums: int, body: Callable[..., ir.Va
     def loop(typing: Any, rounds: Any, number: Any) -> Any:
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
             count, seed = arguments
-            integer = ir.VectorType(ir.IntType(64), vector_bits(lane, lanes) // 64)
+            integer = ir.VectorType(ir.IntType(64), lanes * width_of(lane) // 64)
             places, constant = [], None
             for index in range(sums + 1):
                 word = builder.add(seed, ir.Constant(ir.IntType(64), index * 0x9E3779B9))
@@ -88,8 +90,8 @@ def in_registers(lane: ir.Type, lanes: int, sums: int, body: Callable[..., ir.Va
     return run
 
 
-def vector_bits(lane: ir.Type, lanes: int) -> int:
-    return lanes * (64 if isinstance(lane, ir.IntType) else 32)
+def width_of(lane: ir.Type) -> int:
+    return lane.width if isinstance(lane, ir.IntType) else 32
 
 
 def llvm(builder: ir.IRBuilder, name: str, *values: ir.Value) -> ir.Value:
@@ -97,7 +99,7 @@ def llvm(builder: ir.IRBuilder, name: str, *values: ir.Value) -> ir.Value:
     kind = values[0].type
     lane = kind.element if isinstance(kind, ir.VectorType) else kind
     lanes = f"v{kind.count}" if isinstance(kind, ir.VectorType) else ""
-    suffix = "i64" if isinstance(lane, ir.IntType) else "f32"
+    suffix = str(lane) if isinstance(lane, ir.IntType) else "f32"
     function = ir.FunctionType(kind, [kind] * len(values))
     return builder.call(
         cgutils.get_or_insert_function(builder.module, function, f"llvm.{name}.{lanes}{suffix}"), values
@@ -128,20 +130,21 @@ def fastest(run: Callable[[int, int], int], rounds: int, repeats: int) -> float:
 
 
 def measure(threads: int, repeats: int = 5, rounds: int = ROUNDS) -> Ceiling:
-    """The ceiling of so many threads: the best over single words and vectors of 256 and 512 bits."""
+    """The ceiling of so many threads: the best over single words, and vectors of 256 and 512 bits."""
     before = numba.get_num_threads()
     numba.set_num_threads(threads)
     try:
-        best = {}
-        for body, lane, shapes, each in (
-            (compare_and_count, ir.IntType(64), OF_WORDS, 64),
-            (count, ir.IntType(64), OF_WORDS, 64),
-            (multiply_add, ir.FloatType(), OF_FLOATS, 1),
+        best = {compare_and_count: 0.0, count: 0.0, multiply_add: 0.0}
+        for body, lane, shapes in (
+            (compare_and_count, ir.IntType(64), OF_WORDS),
+            (compare_and_count, ir.IntType(8), OF_BYTES),
+            (count, ir.IntType(64), OF_WORDS),
+            (multiply_add, ir.FloatType(), OF_FLOATS),
         ):
-            best[body] = max(
-                threads * rounds * sums * lanes * each / fastest(in_registers(lane, lanes, sums, body), rounds, repeats)
-                for lanes, sums in shapes
-            )
+            for lanes, sums in shapes:
+                done = threads * rounds * sums * lanes * (1 if body is multiply_add else width_of(lane))
+                seconds = fastest(in_registers(lane, lanes, sums, body), rounds, repeats)
+                best[body] = max(best[body], done / seconds)
     finally:
         numba.set_num_threads(before)
     return Ceiling(best[compare_and_count], best[count], best[multiply_add])
