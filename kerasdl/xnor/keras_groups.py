@@ -1,0 +1,103 @@
+"""What is not packed, as Keras models of its own: as few as the order of the steps allows."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+
+from kerasdl.xnor.graph import Graph, Node, Value
+from kerasdl.xnor.keras_part import KerasPart
+from kerasdl.xnor.steps import Step
+
+
+def order_steps(graph: Graph, packed: list[Step], nodes: list[Node], reasons: dict[str, str]) -> list[Step]:
+    """All steps in an order in which they can run, with the nodes that run in Keras put together.
+
+    Args:
+        graph: The model.
+        packed: The steps of packed layers, in any order.
+        nodes: The nodes that run in Keras, each behind those that it reads.
+        reasons: Why they do, by name, where one could ask.
+    """
+    # Even levels are packed and odd ones are Keras': who reads a lower level may stand on any higher one.
+    levels = {value.name: 0 for value in graph.inputs}
+    ordered: dict[int, list[Any]] = {}
+    waiting: list[Any] = [*packed, *nodes]
+    while waiting:
+        ready = [unit for unit in waiting if all(name in levels for name in _reads(unit))]
+        for unit in ready:
+            odd = isinstance(unit, Node)
+            level = max((levels[name] for name in _reads(unit)), default=0)
+            level += level % 2 != odd
+            ordered.setdefault(level, []).append(unit)
+            levels.update(dict.fromkeys(_writes(unit), level))
+        waiting = [unit for unit in waiting if unit not in ready]
+    wanted = {name for step in packed for name in step.reads} | {value.name for value in graph.outputs}
+    steps: list[Step] = []
+    for level in sorted(ordered):
+        if level % 2 == 0:
+            steps.extend(ordered[level])
+            continue
+        others = [node for node in nodes if node not in ordered[level]]
+        elsewhere = wanted | {value.name for node in others for value in node.inputs}
+        group = [node for node in nodes if node in ordered[level]]
+        steps.append(_make_part(f"keras{level // 2 + 1}", group, elsewhere, reasons))
+    return steps
+
+
+def _reads(unit: Any) -> Iterable[str]:
+    return [value.name for value in unit.inputs] if isinstance(unit, Node) else unit.reads
+
+
+def _writes(unit: Any) -> Iterable[str]:
+    return [value.name for value in unit.outputs] if isinstance(unit, Node) else unit.writes
+
+
+def _make_part(name: str, nodes: list[Node], wanted: set[str], reasons: dict[str, str]) -> KerasPart:
+    """One model of these nodes."""
+    made = {value for node in nodes for value in node.outputs}
+    sources = list(dict.fromkeys(value for node in nodes for value in node.inputs if value not in made))
+    tensors: dict[Value, Any] = {
+        value: keras.Input(batch_shape=(None, *value.shape[1:]), dtype=value.dtype, name=f"source{place}")
+        for place, value in enumerate(sources)
+    }
+    copies: dict[int, Any] = {}
+    for node in nodes:
+        if id(node.layer) not in copies:
+            copies[id(node.layer)] = _copy(node)
+        args, kwargs = keras.tree.map_structure(
+            lambda leaf: tensors[leaf] if isinstance(leaf, Value) else leaf, (node.args, node.kwargs)
+        )
+        layer = copies[id(node.layer)]
+        results = keras.tree.flatten(layer(*args, **kwargs))
+        tensors.update(zip(node.outputs, results, strict=True))
+    for node in nodes:
+        if isinstance(node.layer, keras.layers.Layer):
+            copies[id(node.layer)].set_weights(node.layer.get_weights())
+    outputs = [value for node in nodes for value in node.outputs if value.name in wanted]
+    model = keras.Model([tensors[value] for value in sources], [tensors[value] for value in outputs], name=name)
+    names = [known for node in nodes for known in node.stands_for]
+    return KerasPart(
+        name=name,
+        layers=tuple(names),
+        float_bytes=sum(node.float_bytes for node in {id(node.layer): node for node in nodes}.values()),
+        sources=tuple(value.name for value in sources),
+        outputs=tuple(value.name for value in outputs),
+        model=model,
+        reasons={known: reasons[known] for known in names if known in reasons},
+    )
+
+
+def _copy(node: Node) -> Any:
+    """The layer again, with weights of its own, through the same configuration that a saved file would hold."""
+    try:
+        config = keras.saving.serialize_keras_object(node.layer)
+        config["config"]["name"] = node.name.replace("/", "_").replace("#", "_")
+        return keras.saving.deserialize_keras_object(config, safe_mode=True)
+    except Exception as error:
+        raise ValueError(
+            f"The layer {node.name!r} ({type(node.layer).__name__}) has no packed form, and to run in Keras it must be "
+            "one that can be saved and loaded, which it is not: give it a get_config, and put "
+            "@keras.saving.register_keras_serializable() before its class. The reason: "
+            f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        ) from error
