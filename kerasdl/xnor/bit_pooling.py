@@ -63,7 +63,7 @@ def pool_bits(
         size: How many windows there are, down and across.
         flips: One per channel, bool.
         out: Bits, `(N, at least size[0], at least size[1], words)` uint64.
-        out_origin: The row and column of `out` where the first window's result goes; what is around them stays as it is.
+        out_origin: The row and column of `out` where the first result goes; what is around them stays as it is.
     """
     fits = (len(bits), out_origin[0] + size[0], out_origin[1] + size[1], bits.shape[3])
     if (
