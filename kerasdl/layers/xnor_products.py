@@ -24,8 +24,13 @@ class _SignedInputs(LatentKernel):
         self.input_scale = input_scale
         self.estimator = _find_estimator(estimator)
 
-    def _finish_sums(self, sums: Any, input_scale: Any) -> Any:
-        """Scales, in the order that the packed engine keeps to: first alpha, then K."""
+    def scale_sums(self, sums: Any, input_scale: Any = None) -> Any:
+        """What the layer makes of its integer sums: times alpha, then times K, then bias and activation.
+
+        Args:
+            sums: The sums of products of signs, in the layer's `compute_dtype`.
+            input_scale: K, where the layer has it.
+        """
         scale = self.kernel_scale()
         outputs = sums if scale is None else sums * scale
         return self._finish(outputs if input_scale is None else outputs * input_scale)
@@ -110,7 +115,7 @@ class XnorConv2D(_SignedInputs, keras.layers.Conv2D):
         """Takes the signs, convolves them, and scales."""
         inputs = tf.cast(inputs, self.compute_dtype)
         sums = self.convolution_op(self._pad(self.estimator(inputs), self.pad_value), self.kernel_signs())
-        return self._finish_sums(sums, self._input_scales(inputs) if self.input_scale else None)
+        return self.scale_sums(sums, self._input_scales(inputs) if self.input_scale else None)
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         """Convolves inputs that are padded already."""
@@ -151,6 +156,10 @@ class XnorConv2D(_SignedInputs, keras.layers.Conv2D):
             pads.append((total // 2, total - total // 2))
         padded = tf.pad(inputs, [*pads, (0, 0)], constant_values=value)
         return tf.ensure_shape(padded, [None, None, None, inputs.shape[-1]])
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again."""
+        return {**super().get_config(), "pad_value": self.pad_value}
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
@@ -198,7 +207,7 @@ class XnorDense(_SignedInputs, keras.layers.Dense):
         inputs = tf.cast(inputs, self.compute_dtype)
         sums = keras.ops.matmul(self.estimator(inputs), self.kernel_signs())
         scales = tf.reduce_mean(tf.abs(inputs), -1, keepdims=True) if self.input_scale else None
-        return self._finish_sums(sums, scales)
+        return self.scale_sums(sums, scales)
 
 
 def _find_estimator(estimator: Any) -> Any:

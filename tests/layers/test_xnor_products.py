@@ -1,0 +1,296 @@
+"""Products of signs: exact integers, padded with signs, and scaled afterwards, against integer loops in NumPy."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import check_layer
+
+from kerasdl.layers import XnorConv2D, XnorDense, approx_sign, sign_ste, ternary_ste
+
+OPTIONS = [
+    {},
+    {"padding": "same"},
+    {"padding": "same", "pad_value": -1, "strides": 2},
+    {"padding": "same", "strides": (3, 2), "kernel_size": (2, 5)},
+    {"padding": "same", "dilation_rate": (2, 1), "kernel_size": (3, 2)},
+    {"padding": "same", "groups": 2, "pad_value": -1},
+    {"padding": "same", "kernel_size": 1, "strides": 2},
+]
+
+
+def signs(x):
+    return np.where(np.asarray(x) >= 0, 1, -1)
+
+
+def pads(layer, shape):
+    """How "same" pads: as little as gives ceil(size / stride) outputs, the larger half at the end."""
+    widths = []
+    options = (layer.kernel_size, layer.strides, layer.dilation_rate)
+    for size, kernel, stride, dilation in zip(shape, *options, strict=True):
+        outputs = -(-size // stride)
+        total = max((outputs - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
+        widths.append((total // 2, total - total // 2) if layer.padding == "same" else (0, 0))
+    return widths
+
+
+def convolve(layer, images, kernel, pad_value):
+    """Any numbers times a kernel, in loops over the taps."""
+    images = np.pad(images, [(0, 0), *pads(layer, images.shape[1:3]), (0, 0)], constant_values=pad_value)
+    (height, width), (down, right) = kernel.shape[:2], layer.strides
+    (tall, wide), rows = layer.dilation_rate, images.shape[1] - (kernel.shape[0] - 1) * layer.dilation_rate[0]
+    columns = images.shape[2] - (kernel.shape[1] - 1) * layer.dilation_rate[1]
+    shares = images.shape[-1] // kernel.shape[2]
+    outputs = []
+    for share, kernels in zip(np.split(images, shares, -1), np.split(kernel, shares, -1), strict=True):
+        taps = [
+            share[:, row * tall :][:, :rows:down, column * wide :][:, :, :columns:right] @ kernels[row, column]
+            for row in range(height)
+            for column in range(width)
+        ]
+        outputs.append(sum(taps[1:], start=taps[0]))
+    return np.concatenate(outputs, -1)
+
+
+def k_map(layer, images):
+    """Rastegari et al., 2016, section 3.2: the mean size over the channels, and then over the window."""
+    maps = []
+    for share in np.split(np.abs(images), layer.groups, -1):
+        box = np.full((*layer.kernel_size, 1, 1), 1 / np.prod(layer.kernel_size))
+        maps.append(convolve(layer, share.mean(-1, keepdims=True), box, 0))
+    return np.repeat(np.concatenate(maps, -1), layer.filters // layer.groups, -1)
+
+
+def xnor_convolution(layer, images):
+    kernel = np.asarray(layer.kernel)
+    outputs = convolve(layer, signs(images), signs(kernel), layer.pad_value)
+    assert outputs.dtype.kind == "i"
+    if layer.weight_scale:
+        outputs = outputs * np.abs(kernel.astype("float64")).mean((0, 1, 2))
+    if layer.input_scale:
+        outputs = outputs * k_map(layer, images)
+    return np.asarray(layer.activation(outputs + (np.asarray(layer.bias) if layer.use_bias else 0)))
+
+
+def xnor_dense(layer, rows):
+    kernel = np.asarray(layer.kernel)
+    outputs = signs(rows) @ signs(kernel) * (np.abs(kernel).mean(0) if layer.weight_scale else 1)
+    if layer.input_scale:
+        outputs = outputs * np.abs(rows).mean(-1, keepdims=True)
+    return np.asarray(layer.activation(outputs + (np.asarray(layer.bias) if layer.use_bias else 0)))
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"padding": "same", "strides": 2, "pad_value": -1},
+        {"input_scale": True, "padding": "same", "groups": 2, "estimator": "swish_sign", "use_bias": False},
+    ],
+)
+def test_is_a_convolution_of_signs(kwargs):
+    kwargs = {"filters": 6, "kernel_size": 3, "bias_initializer": "random_normal", "activation": "tanh"} | kwargs
+    layer = check_layer(XnorConv2D, kwargs, (2, 8, 7, 4), xnor_convolution)
+    assert isinstance(layer, keras.layers.Conv2D)
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"input_scale": True, "weight_scale": False, "estimator": "approx_sign"}])
+def test_is_a_product_of_signs(kwargs):
+    kwargs = {"units": 6, "bias_initializer": "random_normal", "activation": "tanh"} | kwargs
+    layer = check_layer(XnorDense, kwargs, (5, 9), xnor_dense)
+    assert isinstance(layer, keras.layers.Dense)
+    rows = np.random.default_rng(1).normal(size=(2, 3, 9)).astype("float32")
+    np.testing.assert_allclose(layer(rows), xnor_dense(layer, rows), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("size", [(9, 10), (10, 7)])
+def test_sums_are_the_integers_and_are_scaled_only_then(options, size):
+    layer = XnorConv2D(6, **{"kernel_size": 3} | options, bias_initializer="random_normal")
+    images = np.random.default_rng(0).normal(size=(2, *size, 4)).astype("float32")
+    images[:, ::3, ::2] = 0
+    layer.build(images.shape)
+    sums = convolve(layer, signs(images), signs(layer.kernel), layer.pad_value)
+    scale, bias = np.asarray(layer.kernel_scale()), np.asarray(layer.bias)
+    np.testing.assert_allclose(scale, np.abs(np.asarray(layer.kernel)).mean((0, 1, 2)), rtol=1e-6)
+    # Bit for bit: nothing is rounded before the product with alpha.
+    expected = sums.astype("float32") * scale + bias
+    assert expected.dtype == np.float32
+    for run in (layer, tf.function(layer), tf.function(layer, input_signature=[tf.TensorSpec([None, None, None, 4])])):
+        np.testing.assert_array_equal(run(images), expected)
+    np.testing.assert_array_equal(layer.scale_sums(sums.astype("float32")), expected)
+    layer.weight_scale = False
+    np.testing.assert_array_equal(layer(images), sums.astype("float32") + bias)
+
+
+def test_sums_of_0_stay_0():
+    layer = XnorConv2D(32, 3, use_bias=False)
+    images = np.random.default_rng(0).normal(size=(2, 9, 9, 64)).astype("float32")
+    outputs = np.asarray(layer(images))
+    zero = convolve(layer, signs(images), signs(layer.kernel), 1) == 0
+    assert zero.mean() > 0.02
+    np.testing.assert_array_equal(outputs == 0, zero)
+    np.testing.assert_array_equal(sign_ste(outputs)[zero], 1)
+    # With alpha inside the sum, as float layers have it, many of them would have got a sign by rounding.
+    inside = tf.nn.conv2d(sign_ste(images), layer.kernel_signs() * layer.kernel_scale(), 1, "VALID").numpy()
+    assert (inside[zero] < 0).any()
+
+
+@pytest.mark.parametrize("options", OPTIONS[1:])
+def test_pads_where_keras_pads(options):
+    """The mean of what padding with +1 and with -1 gives is what padding with 0 gives."""
+    images = np.random.default_rng(0).normal(size=(2, 9, 10, 4)).astype("float32")
+    options = {"kernel_size": 3, "use_bias": False} | options
+    layers = [XnorConv2D(6, **options | {"pad_value": value}, weight_scale=False) for value in (1, -1)]
+    stock = keras.layers.Conv2D(6, **{name: value for name, value in options.items() if name != "pad_value"})
+    for layer in (*layers, stock):
+        layer.build(images.shape)
+        layer.kernel.assign(signs(layers[0].kernel))
+    plus, minus = (np.asarray(layer(images)) for layer in layers)
+    assert options["kernel_size"] == 1 or (plus != minus).any()
+    np.testing.assert_array_equal((plus + minus) / 2, stock(signs(images).astype("float32")))
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_k_is_the_mean_size_of_what_each_sum_has_read(options):
+    images = np.random.default_rng(0).normal(size=(2, 9, 10, 4)).astype("float32")
+    layer = XnorConv2D(6, **{"kernel_size": 3} | options, input_scale=True, use_bias=False)
+    scaled = np.asarray(layer(images))
+    layer.input_scale = False
+    plain = np.asarray(layer(images))
+    np.testing.assert_allclose(scaled, plain * k_map(layer, images), rtol=1e-5, atol=1e-6)
+
+
+def test_k_is_0_outside_the_image():
+    layer = XnorConv2D(1, 3, padding="same", input_scale=True, weight_scale=False, use_bias=False, pad_value=-1)
+    layer.build((None, 4, 5, 2))
+    layer.kernel.assign(np.ones((3, 3, 2, 1)))
+    outputs = np.asarray(layer(np.full((1, 4, 5, 2), 0.5, "float32")))[0, ..., 0]
+    # In the corner 4 places of 9 are inside: 2 (4 - 5) 4/9 0.5.
+    np.testing.assert_allclose([outputs[0, 0], outputs[0, 1], outputs[1, 1]], [-4 / 9, 2 * 3 / 3, 9], rtol=1e-6)
+
+
+@pytest.mark.parametrize("half", ["bfloat16", "float16"])
+@pytest.mark.parametrize("policy", ["mixed_{}", "{}"])
+def test_sums_are_exact_also_in_half_precision(policy, half):
+    rng = np.random.default_rng(0)
+    images = tf.cast(rng.normal(1, 0.6, size=(2, 5, 5, 300)), half)
+    layer = XnorConv2D(4, 3, padding="same", use_bias=False, dtype=policy.format(half))
+    dense = XnorDense(4, use_bias=False, dtype=policy.format(half))
+    rows = tf.reshape(images, (2, -1))
+    for each, inputs in ((layer, images), (dense, rows)):
+        each.build(inputs.shape)
+        each.kernel.assign(rng.normal(0.5, 0.4, size=each.kernel.shape))
+        kernel = tf.cast(each.kernel, half) if policy == "{}" else each.kernel
+        exact = signs(inputs) @ signs(kernel) if each is dense else convolve(each, signs(inputs), signs(kernel), 1)
+        # More than float16 can tell apart.
+        assert exact.max() > 2048
+        assert (exact % 8).any()
+        expected = tf.cast(exact.astype("float32") * np.asarray(each.kernel_scale()), half)
+        outputs = each(inputs)
+        assert outputs.dtype == half
+        np.testing.assert_array_equal(np.asarray(tf.cast(outputs, "float32")), np.asarray(tf.cast(expected, "float32")))
+        each.weight_scale = False
+        np.testing.assert_array_equal(each.kernel_signs(), signs(kernel))
+
+
+@pytest.mark.parametrize("estimator", ["sign_ste", approx_sign])
+def test_gradients_pass_the_signs_by_their_formulas(estimator):
+    """Against the stock convolution of the signs, whose gradients are multiplied by the slopes."""
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.normal(size=(2, 6, 6, 4)), "float32")
+    layer = XnorConv2D(5, 3, estimator=estimator, use_bias=False)
+    layer.build(images.shape)
+    layer.kernel.assign(rng.normal(scale=0.8, size=layer.kernel.shape))
+    kernel = np.asarray(layer.kernel)
+    upstream = tf.constant(rng.normal(size=(2, 4, 4, 5)), "float32")
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        outputs = layer(images)
+    by_images, by_kernel = tape.gradient(outputs, [images, layer.trainable_weights[0]], upstream)
+    x, w = tf.constant(signs(images), "float32"), tf.constant(signs(kernel), "float32")
+    alpha = np.abs(kernel).mean((0, 1, 2))
+    with tf.GradientTape() as tape:
+        tape.watch([x, w])
+        sums = tf.nn.conv2d(x, w, 1, "VALID")
+    by_x, by_w = (np.asarray(each) for each in tape.gradient(sums, [x, w], upstream * alpha))
+    size = np.abs(images)
+    slope = np.maximum(2 - 2 * size, 0) if estimator is approx_sign else size <= 1
+    np.testing.assert_allclose(by_images, by_x * slope, rtol=1e-4, atol=1e-5)
+    through_alpha = np.sign(kernel) / kernel[..., 0].size * tf.reduce_sum(upstream * sums, (0, 1, 2)).numpy()
+    np.testing.assert_allclose(by_kernel, by_w * (np.abs(kernel) <= 1) + through_alpha, rtol=1e-4, atol=1e-4)
+
+
+def test_learns_the_signs_of_another_layer():
+    """What one layer of signs computes, another learns from examples."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(3000, 15)).astype("float32")
+    kernel = signs(rng.normal(size=(15, 4)))
+    labels = (signs(rows) @ kernel > 0).astype("float32")
+    layer = XnorDense(4, use_bias=False)
+    inputs = keras.Input((15,))
+    model = keras.Model(inputs, layer(inputs))
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    falling = keras.optimizers.schedules.CosineDecay(0.02, 200)
+    model.compile(keras.optimizers.Adam(falling), loss, jit_compile=True)
+    model.fit(rows, labels, 300, epochs=20, verbose=0)
+    # Four other seeds leave one sign of sixty wrong at most.
+    assert np.mean(layer.kernel_signs() == kernel) >= 0.95
+
+
+@keras.saving.register_keras_serializable(package="test_xnor_products")
+def plain_sign(x):
+    return x + tf.stop_gradient(sign_ste(x) - x)
+
+
+def test_takes_an_estimator_of_ones_own(tmp_path):
+    layer = XnorDense(3, estimator=plain_sign)
+    assert layer.get_config()["estimator"] == "test_xnor_products>plain_sign"
+    assert XnorDense(3, estimator="test_xnor_products>plain_sign").estimator is plain_sign
+    assert XnorDense(3, estimator=sign_ste).get_config()["estimator"] == "sign_ste"
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layer(inputs))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert loaded.layers[-1].estimator is plain_sign
+
+
+def refuse(text, make):
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        make()
+
+
+def test_refuses_wrong_arguments():
+    for wrong in (0, True, 2, "same", None):
+        refuse(
+            "`pad_value` must be 1 or -1: the inputs are signs, and there is no sign 0. "
+            f"Received: pad_value={wrong!r}.",
+            lambda wrong=wrong: XnorConv2D(3, 3, pad_value=wrong),
+        )
+    refuse(
+        "XnorConv2D works on channels_last only: pass data_format='channels_last' and images of shape "
+        "(batch, height, width, channels). Received: data_format='channels_first'.",
+        lambda: XnorConv2D(3, 3, data_format="channels_first"),
+    )
+    refuse("`weight_scale` must be True or False. Received: weight_scale=2.", lambda: XnorDense(3, weight_scale=2))
+    refuse("`input_scale` must be True or False. Received: input_scale='K'.", lambda: XnorDense(3, input_scale="K"))
+
+
+def test_refuses_estimators_that_are_no_sign_or_get_lost():
+    def lost(x):
+        return sign_ste(x)
+
+    for wrong in ("step", lost, 3):
+        refuse(
+            "`estimator` must be one of ['approx_sign', 'sign_ste', 'swish_sign'], or a function that "
+            "@keras.saving.register_keras_serializable() has registered, so that a saved model finds it again. "
+            f"Received: estimator={wrong!r}.",
+            lambda wrong=wrong: XnorDense(3, estimator=wrong),
+        )
+    refuse(
+        "`estimator` must give +1 where x >= 0 and -1 elsewhere: the packed engine knows no other signs. Received: "
+        f"estimator={ternary_ste!r}, which makes [-1.0, -1.0, 0.0, 0.0, 1.0, 1.0] of [-2.0, -0.5, -0.0, 0.0, 0.5, "
+        "2.0].",
+        lambda: XnorConv2D(3, 3, estimator=ternary_ste),
+    )
