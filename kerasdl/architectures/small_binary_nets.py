@@ -54,7 +54,7 @@ STAGES = ((1,), (1,), (2, 2))
 
 
 def binary_cnn(
-    kind: str = "xnor",
+    kind: str | Kind = "xnor",
     width: int = 64,
     *,
     input_shape: tuple[int, int, int] = (28, 28, 1),
@@ -70,7 +70,8 @@ def binary_cnn(
     Args:
         kind: "float", the network that the others are compared with; with real maps "ternary", "binary_weight" (scaled
             by the mean of the absolute weights) and "binary_connect" (not scaled); with binary maps "xnor" (scaled in
-            the same way), "xnor_k" (by the size of the inputs too) and "binary_net" (not scaled).
+            the same way), "xnor_k" (by the size of the inputs too) and "binary_net" (not scaled). Or a `Kind` with
+            layers of your own choice.
         width: Filters of the first convolutions; the last have twice as many, the dense layer four times. A packed
             network is fastest with multiples of 64.
         input_shape: Height, width and channels; at least 8x8, made for 28x28 to 64x64.
@@ -86,7 +87,7 @@ def binary_cnn(
     Reference:
         [Rastegari et al., 2016](https://arxiv.org/abs/1603.05279), Figure 3
     """
-    parts = KINDS[check_choice("kind", kind, KINDS)]
+    parts = kind if isinstance(kind, Kind) else KINDS[check_choice("kind", kind, KINDS)]
     width = check_positive("width", width)
     input_shape, classes = check_image_shape(input_shape, smallest=2 ** len(STAGES)), check_classes(classes)
     options: dict[str, Any] = {"use_bias": False, "kernel_initializer": "he_normal"}

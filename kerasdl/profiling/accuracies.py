@@ -35,6 +35,7 @@ PUBLISHED_TOP1 = {
     "vgg19": Published(72.376, _TORCHVISION),
     "resnet18": Published(69.758, _TORCHVISION),
     "resnet34": Published(73.314, _TORCHVISION),
+    "bwn_resnet18": Published(60.8, "https://arxiv.org/abs/1603.05279"),
     "resnet50": Published(75.3, _RESNET),
     "resnet101": Published(76.4, _RESNET),
     "resnet152": Published(77.0, _RESNET),

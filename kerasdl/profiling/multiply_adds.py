@@ -79,7 +79,8 @@ def _positions(layer: Any, shape: Shape) -> int:
 
 
 def _convolution(layer: Any, inputs: Shape, outputs: Shape) -> int:
-    # Each entry of the kernel is used once at each place; groups and channels by themselves have smaller kernels.
+    # Each entry of the kernel is used once at each place; groups and channels by themselves have smaller kernels. Of
+    # one bit or of 32, it counts the same: what binary products cost depends on the engine that runs them.
     return _positions(layer, outputs) * math.prod(layer.kernel.shape)
 
 

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from kerasdl import architectures
+from kerasdl.layers import BinaryConv2D, BinaryDense, TernaryConv2D, TernaryDense, XnorConv2D, XnorDense
 from kerasdl.profiling import profile
 
 
@@ -43,6 +44,12 @@ LAYERS = [
     (keras.layers.Dense(7), (6,)),
     (keras.layers.Dense(7), SERIES),
     (keras.layers.Dense(7), IMAGES),
+    (BinaryConv2D(8, (3, 5), strides=2, padding="same"), IMAGES),
+    (TernaryConv2D(8, 3), IMAGES),
+    (XnorConv2D(8, 3, strides=2, padding="same"), IMAGES),
+    (BinaryDense(7), (6,)),
+    (TernaryDense(7), (6,)),
+    (XnorDense(7), (6,)),
 ]
 
 
@@ -75,6 +82,8 @@ def test_a_layer_counts_what_tensorflow_counts(layer, shape):
             12 * 4 * (7 * (6 + 7) + 5 * (7 + 5)),
         ),
         (keras.layers.TimeDistributed(keras.layers.Conv2D(8, 3)), (4, 10, 10, 3), 4 * 8 * 8 * (9 * 3 * 8)),
+        # As many products as any convolution has, of one bit or not; the sums behind K are left out.
+        (XnorConv2D(8, 3, input_scale=True), IMAGES, 14 * 18 * (9 * 6 * 8)),
         (keras.layers.BatchNormalization(), IMAGES, 0),
         (keras.layers.PReLU(), IMAGES, 0),
     ],
@@ -108,7 +117,7 @@ def test_a_layer_counts_as_often_as_it_is_called_also_in_nested_models():
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("resnet18", 1_814_073_344), ("resnet50", 3_857_973_248)],
+    [("resnet18", 1_814_073_344), ("resnet50", 3_857_973_248), ("xnor_resnet18", 1_814_073_344)],
 )
 def test_a_network_counts_what_is_published(name, expected):
     model = getattr(architectures, name)()
