@@ -6,6 +6,7 @@ import keras
 
 from kerasdl.xnor.inputs import input_of
 from kerasdl.xnor.packed_model import PackedModel
+from kerasdl.xnor.planning import plan
 
 
 def pack(model: keras.Model) -> PackedModel:
@@ -33,8 +34,6 @@ def pack(model: keras.Model) -> PackedModel:
         >>> bool(np.all(packed.predict(images).argmax(1) == model.predict(images, verbose=0).argmax(1)))
         True
     """
-    from kerasdl.xnor.planning import plan
-
     planned = plan(model)
     inputs = tuple(map(input_of, model.inputs))
     names = iter(planned.outputs)

@@ -1,0 +1,309 @@
+import os
+import re
+import sys
+import threading
+
+import keras
+import numba
+import numpy as np
+import pytest
+import tensorflow as tf
+from xnor_helpers import hand_made, some_images, trained_looking
+
+from kerasdl.architectures import binary_cnn
+from kerasdl.layers import XnorConv2D, XnorDense
+from kerasdl.xnor import PackedModel, load, pack
+from kerasdl.xnor.convolution_steps import ConvolveBits, ConvolveFloats
+from kerasdl.xnor.keras_part import KerasPart
+
+
+def logits_of(model):
+    return keras.Model(model.inputs, model.get_layer("logits").output)
+
+
+@pytest.mark.parametrize("kind", ["xnor", "xnor_k", "ternary"])
+def test_equals_keras_and_comes_back_from_its_file(kind, tmp_path):
+    model = logits_of(trained_looking(binary_cnn(kind, 16), 1))
+    images = some_images(70, (28, 28, 1))
+    expected = model.predict(images, verbose=0)
+    packed = pack(model)
+    logits = packed.predict(images)
+    assert logits.dtype == np.float32
+    assert np.abs(logits - expected).max() < 1e-5 * expected.std()
+    np.testing.assert_array_equal(logits.argmax(1), expected.argmax(1))
+    packed.save(tmp_path / "network")
+    np.testing.assert_array_equal(load(tmp_path / "network").predict(images), logits)
+
+
+def test_whole_numbers_are_equal_bit_for_bit():
+    # Without scales and behind a norm all that is compared is whole: the outputs are the integers themselves.
+    images = keras.Input((8, 8, 70))
+    x = XnorConv2D(40, 3, padding="same", weight_scale=False, use_bias=False)(images)
+    x = keras.layers.MaxPooling2D(2)(keras.layers.BatchNormalization()(x))
+    x = XnorConv2D(33, 3, strides=2, padding="same", weight_scale=False, use_bias=False)(x)
+    x = keras.layers.Flatten()(keras.layers.BatchNormalization()(x))
+    model = trained_looking(keras.Model(images, XnorDense(7, weight_scale=False, use_bias=False)(x)))
+    packed = pack(model)
+    assert not any(isinstance(step, KerasPart) for step in packed.steps)
+    given = some_images(50, (8, 8, 70))
+    given[0, 0, 0, :2] = [0.0, -0.0]
+    outputs = packed.predict(given)
+    np.testing.assert_array_equal(outputs, model.predict(given, verbose=0))
+    np.testing.assert_array_equal(outputs, np.round(outputs))
+    assert len(np.unique(outputs)) > 20
+
+
+def test_is_independent_of_the_model_and_of_the_batch_size():
+    model = trained_looking(binary_cnn("xnor", 16))
+    packed = pack(model)
+    images = some_images(11, (28, 28, 1))
+    outputs = packed.predict(images)
+    for weight in model.weights:
+        weight.assign(np.zeros(weight.shape))
+    for size in (1, 4, 11, 100):
+        np.testing.assert_allclose(packed.predict(images, batch_size=size), outputs, rtol=1e-5)
+    packed.predict(images)[:] = 0  # What is handed out is no memory of the network's.
+    np.testing.assert_array_equal(packed.predict(images), outputs)
+    for size in (0, 2.5, "32", None):
+        expected = f"`batch_size` must be a whole number, 1 or more. Received: {size!r}."
+        with pytest.raises(ValueError, match=re.escape(expected)):
+            packed.predict(images, batch_size=size)
+
+
+def test_memory_is_not_reserved_again():
+    packed = hand_made()
+    packed.predict(some_images(8))
+    buffers = dict(packed._workspace._buffers)
+    assert {len(buffer) for buffer in buffers.values()} == {8}
+    packed.predict(some_images(20), batch_size=7)
+    assert packed._workspace._buffers.keys() == buffers.keys()
+    assert all(packed._workspace._buffers[name] is buffer for name, buffer in buffers.items())
+    assert packed._workspace.values == {}
+
+
+def test_several_inputs_and_outputs_as_keras_has_them():
+    left, right = keras.Input((5,), name="left"), keras.Input((4, 3), name="right")
+    x = XnorDense(6, name="signs")(keras.layers.Concatenate()([left, keras.layers.Flatten()(right)]))
+    listed = trained_looking(keras.Model([left, right], [x, keras.layers.ReLU()(left)]))
+    named = keras.Model({"left": left, "right": right}, {"a": x, "b": [keras.layers.ReLU()(left)]})
+    given = [some_images(9, (5,)), some_images(9, (4, 3), seed=1)]
+    by_name = {"right": given[1], "left": given[0]}
+    packed = pack(listed)
+    for outputs in (packed.predict(given), packed.predict(by_name), packed.predict(tuple(given))):
+        assert isinstance(outputs, list)
+        for output, expected in zip(outputs, listed.predict(given, verbose=0), strict=True):
+            np.testing.assert_array_equal(output, expected)
+    outputs, expected = pack(named).predict(by_name), named.predict(by_name, verbose=0)
+    assert outputs.keys() == {"a", "b"}
+    np.testing.assert_array_equal(outputs["a"], expected["a"])
+    np.testing.assert_array_equal(outputs["b"][0], expected["b"][0])
+    for wrong, received in ((given[:1], "1 of them"), (given[0], "numpy.ndarray")):
+        expected = (
+            "`images` must be a list of 2 arrays, or a dictionary of them, for the inputs ['left', 'right']. "
+            f"Received: {received}."
+        )
+        with pytest.raises(ValueError, match=re.escape(expected)):
+            packed.predict(wrong)
+    with pytest.raises(ValueError, match=re.escape("must have the keys ['left', 'right']. Received: the keys ['up'].")):
+        packed.predict({"up": given[0]})
+    expected = "The inputs ['left', 'right'] must have the same number of images. Received: [9, 8]."
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        packed.predict([given[0], given[1][:8]])
+
+
+def test_numbers_are_converted_as_keras_does():
+    packed = hand_made()
+    whole = np.random.default_rng(0).integers(0, 255, (3, 6, 6, 3))
+    expected = packed.predict(whole.astype("float32"))
+    kinds = [whole.astype(kind) for kind in ("uint8", "int64", "float64", "float16")]
+    tensors = [tf.constant(whole, kind) for kind in (tf.uint8, tf.bfloat16)]
+    for given in [*kinds, *tensors, whole.tolist(), np.asfortranarray(kinds[0]), kinds[0][:, ::-1][:, ::-1]]:
+        np.testing.assert_array_equal(packed.predict(given), expected)
+    np.testing.assert_array_equal(packed.predict(whole > 99), packed.predict((whole > 99).astype("float32")))
+
+
+MUST_BE = "The images for 'images' must be numbers of shape (N, 6, 6, 3). Received: "
+
+
+@pytest.mark.parametrize(
+    ("shape", "advice"),
+    [
+        ((6, 6, 3), "The axis of the batch is missing: pass `image[None]` for one image."),
+        ((2, 3, 6, 6), "The channels come last: pass `np.moveaxis(images, 1, -1)`."),
+        ((2, 8, 8, 3), "Resize or reshape the images, or pack a model for this size."),
+        ((), "Resize or reshape the images, or pack a model for this size."),
+    ],
+)
+def test_wrong_shapes_are_refused(shape, advice):
+    with pytest.raises(ValueError, match=re.escape(f"{MUST_BE}shape {shape}. {advice}")):
+        hand_made().predict(np.zeros(shape))
+
+
+def test_gray_images_need_their_axis_of_channels():
+    packed = pack(binary_cnn("xnor", 8))
+    expected = (
+        "(N, 28, 28, 1). Received: shape (5, 28, 28). The axis of the channels is missing: pass `images[..., None]`."
+    )
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        packed.predict(np.zeros((5, 28, 28)))
+
+
+def test_what_is_no_number_is_refused():
+    packed = hand_made()
+    ragged = [np.zeros((6, 6, 3)), np.zeros((5, 6, 3))]
+    expected = f"{MUST_BE}shape (0, 6, 6, 3), no image at all. Pass at least one."
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        packed.predict(np.zeros((0, 6, 6, 3)))
+    refused = [
+        (np.array(["a.png", "b.png"]), "values of dtype <U5. Names of files must be read first, as keras.utils"),
+        (np.zeros((1, 6, 6, 3), complex), "values of dtype complex128. Convert them to float32 or uint8 first."),
+        (np.array(ragged, object), "values of dtype object. Images of different sizes cannot be stacked: resize them"),
+        (None, "builtins.NoneType. Pass arrays; of a data set or a generator, one batch after the other."),
+        ((image for image in ragged), "builtins.generator. Pass arrays; of a data set or a generator, one batch"),
+    ]
+    for given, message in refused:
+        with pytest.raises(TypeError, match=re.escape(f"{MUST_BE}{message}")):
+            packed.predict(given)
+    for given in (ragged, tf.ragged.constant([[1.0], [1.0, 2.0]])):
+        with pytest.raises((TypeError, ValueError), match=re.escape(MUST_BE)):
+            packed.predict(given)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+def test_numbers_that_are_not_finite_are_refused(value):
+    images = some_images(40).astype("float64")
+    images[[7, 30], 2, 3, 1] = value
+    expected = (
+        "The images for 'images' must be finite numbers. Received: NaN or infinity in 2 of 40 images, first in "
+        "image 7. Replace such values, as np.nan_to_num does."
+    )
+    packed = hand_made()
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        packed.predict(images)
+    # Large numbers whose sum is no float32 are numbers.
+    assert packed.predict(np.full((2, 6, 6, 3), 1e37)).shape == (2, 10)
+
+
+def test_stays_usable_after_an_interruption(monkeypatch):
+    packed = pack(trained_looking(binary_cnn("xnor", 8)))
+    images = some_images(6, (28, 28, 1))
+    expected = packed.predict(images)
+    for broken in (packed.steps[-1], packed.steps[2], packed.steps[0]):
+        kind, run = type(broken), type(broken).run
+
+        def interrupted(step, workspace, run=run, broken=broken):
+            run(step, workspace)
+            if step is broken and workspace.batch == 2:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, "run", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                packed.predict(-images, batch_size=4)
+        np.testing.assert_array_equal(packed.predict(images), expected)
+
+
+def test_threads_wait_for_each_other():
+    networks = [pack(trained_looking(binary_cnn("xnor", 8), seed)) for seed in range(2)]
+    batches = [some_images(5, (28, 28, 1), seed) for seed in range(4)]
+    expected = [[network.predict(images) for images in batches] for network in networks]
+    wrong = []
+
+    def work(number):
+        for turn in range(15):
+            network, batch = (number + turn) % 2, (number + turn // 2) % 4
+            found = networks[network].predict(batches[batch], batch_size=1 + turn % 3)
+            if not np.allclose(found, expected[network][batch], rtol=1e-5):
+                wrong.append((network, batch))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert wrong == []
+
+
+def test_follows_the_threads_of_numba():
+    packed = pack(trained_looking(binary_cnn("xnor", 64)))
+    images = some_images(40, (28, 28, 1))
+    expected = packed.predict(images)
+    before = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        np.testing.assert_array_equal(packed.predict(images), expected)
+    finally:
+        numba.set_num_threads(before)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_finds_the_lock_free():
+    from kerasdl.xnor import packed_model
+
+    with packed_model._running:
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if packed_model._running.acquire(blocking=False) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_shows_how_far_it_is(capsys):
+    packed = hand_made()
+    packed.predict(some_images(10), batch_size=4)
+    assert capsys.readouterr().out == ""
+    packed.predict(some_images(10), batch_size=4, verbose=1)
+    assert "3/3" in capsys.readouterr().out
+
+
+def test_says_what_it_holds():
+    packed = hand_made()
+    # The stem's floats; thresholds and flips of 20 channels; 4 words of 16 filters, scale and offset of 10.
+    assert packed.nbytes == 4 * 560 + 20 * 5 + 4 * 16 * 8 + 2 * 40
+    assert repr(packed) == "<PackedModel 'hand_made': 3 steps, 2,932 bytes>"
+    lines = []
+    assert packed.summary(print_fn=lines.append) is None
+    text = "\n".join(lines)
+    rows = [re.split(r"  +", line.strip()) for line in text.splitlines() if "->" in line or "Keras" in line]
+    assert rows == [
+        ["stem", "Keras", "2,240", "2,240", "2,160"],
+        ["sign", "floats -> bits", "100"],
+        ["norm, flatten, logits", "bits x bits -> floats", "592", "3,240", "800"],
+        ["stem runs in Keras: because."],
+    ]
+    assert "Bytes: 2,932; in the model 5,480, 1.9 times as many" in text
+    assert "Multiply-adds: 2,960 per image, 27.0% of them with bits" in text
+    assert all(len(line) <= 110 for line in text.splitlines())
+
+
+def test_summary_prints(capsys):
+    hand_made().summary()
+    assert capsys.readouterr().out.startswith("Packed 'hand_made'\n")
+
+
+def test_binary_weights_take_a_thirty_second(tmp_path):
+    model = binary_cnn("xnor", 64)
+    packed = pack(model)
+    latent = sum(4 * np.prod(layer.kernel.shape) for layer in model.layers if isinstance(layer, XnorConv2D | XnorDense))
+    bits = sum(step.panels.nbytes for step in packed.steps if isinstance(step, ConvolveBits | ConvolveFloats))
+    assert latent == 32 * bits
+    # The whole network has also a real first and last layer, thresholds, and a header in its file.
+    packed.save(tmp_path / "network")
+    size = (tmp_path / "network").stat().st_size
+    assert packed.nbytes < size < packed.nbytes + 15_000
+    real = [model.get_layer(name) for name in ("stage1_conv1", "logits")]
+    assert packed.nbytes < bits + sum(4 * layer.count_params() for layer in real) + 10_000
+
+
+def test_steps_in_a_wrong_order_are_refused():
+    packed = hand_made()
+    with pytest.raises(
+        ValueError, match=re.escape("The step 'sign' must read what comes before it. Received: ['maps']")
+    ):
+        PackedModel("x", packed.inputs, packed.steps[1:], ("in",), "logits")
+    with pytest.raises(ValueError, match=re.escape("The outputs must be written by a step. Received: ['other'].")):
+        PackedModel("x", packed.inputs, packed.steps, ("in",), ["logits", "other"])
