@@ -11,12 +11,14 @@ first window begins. `portable` chooses plain numba (True) or vectors (False); N
 written in place.
 """
 
+import functools
+
 import numba
 import numpy as np
 
 from kerasdl.xnor.bits import PANEL
 from kerasdl.xnor.processor import vector_kind
-from kerasdl.xnor.tile_loops import convolve
+from kerasdl.xnor.tile_loops import convolve_piece, convolve_pieces
 
 SMALL = 1 << 24
 """Products of signs below which a second thread costs more than it saves."""
@@ -90,8 +92,7 @@ def convolve_to_bits(
     if panels.shape[0] < quarters:
         out.view(np.uint16)[:, top : top + rows, left : left + columns, panels.shape[0] :] = 0
     walk = ((top * width + left) * quarters, height * width * quarters, width * quarters, quarters, rows, columns)
-    masks = np.packbits(flips, bitorder="little").view("<u2")
-    ending = (np.ascontiguousarray(limits, np.int32), masks.astype(np.uint16, copy=False))
+    ending = (np.ascontiguousarray(limits, np.int32), np.packbits(flips, bitorder="little").view(np.uint16))
     _run(bits, panels, kernel_size, strides, dilation, origin, out.view(np.uint16), walk, size, ending, portable)
 
 
@@ -128,15 +129,14 @@ def convolve_to_floats(
     if residual is not None and np.may_share_memory(out, residual):
         raise ValueError("`out` must not share memory with `residual`: give it an array of its own.")
     whole = PANEL * panels.shape[0]
-    nothing = np.full(whole, -0.0, np.float32)  # x + (-0) is x, for every x: +0 would turn -0 into +0.
     ending = (
         filters,
         length,
-        _padded(scale, whole, 1.0),
-        _padded(offset, whole, -0.0),
-        np.ones(1, np.float32) if input_scale is None else input_scale.reshape(-1),
+        _constant(whole, 1.0) if scale is None else _padded(scale, whole),
+        _constant(whole, -0.0) if offset is None else _padded(offset, whole),
+        _constant(1, 1.0) if input_scale is None else input_scale.reshape(-1),
         0 if input_scale is None else 1,
-        nothing if residual is None else residual.reshape(-1),
+        _constant(whole, -0.0) if residual is None else residual.reshape(-1),
         0 if residual is None else 1,
     )
     _run(bits, panels, kernel_size, strides, dilation, origin, out, _dense_walk(out), out.shape[1:3], ending, portable)
@@ -147,13 +147,15 @@ def _described(value: np.ndarray) -> str:
     return f"{value.shape} {value.dtype}{contiguous}."
 
 
-def _padded(values: np.ndarray | None, size: int, fill: float) -> np.ndarray:
-    if values is not None and values.size == size:
-        return values
-    padded = np.full(size, fill, np.float32)
-    if values is not None:
-        padded[: values.size] = values
-    return padded
+@functools.lru_cache(maxsize=256)
+def _constant(size: int, value: float) -> np.ndarray:
+    """What stands for an operand that is left out: 1, or -0, for x + (-0) is x for every x, and +0 turns -0 into +0."""
+    return np.full(size, value, np.float32)
+
+
+def _padded(values: np.ndarray, size: int) -> np.ndarray:
+    """Values for whole panels, for they are read as such; beyond the last filter nothing is written."""
+    return values if values.size == size else np.concatenate([values, np.zeros(size - values.size, np.float32)])
 
 
 def _dense_walk(out: np.ndarray) -> tuple[int, ...]:
@@ -187,37 +189,52 @@ def _run(
     portable: bool | None,
 ) -> None:
     """Hands the compiled loops the tensors as runs of words."""
-    images, height, width, words = bits.shape
     for value in (bits, panels):
         if value.dtype != np.uint64 or not value.flags.c_contiguous:
             raise ValueError("`bits` and `panels` must be contiguous uint64. Received: " + _described(value))
-    if panels.shape[1:] != (kernel_size[0] * kernel_size[1] * words, PANEL):
-        raise ValueError(
-            f"A {kernel_size[0]} x {kernel_size[1]} kernel over {words} words needs panels of shape "
-            f"(panels, {kernel_size[0] * kernel_size[1] * words}, {PANEL}). Received: {panels.shape}."
-        )
-    if out.shape[0] != images:
-        raise ValueError(f"`bits` holds {images} images and `out` {out.shape[0]}; they must be as many.")
-    for axis, extent in enumerate((height, width)):
-        end = origin[axis] + (size[axis] - 1) * strides[axis] + (kernel_size[axis] - 1) * dilation[axis] + 1
-        if end > extent:
-            raise ValueError(
-                f"The last window ends at {end}, outside of the input of {extent} along axis {axis + 1}, border "
-                "included. Give the input a wider border or ask for a smaller output."
-            )
-    # Where the words of a window stand, seen from its first: the filters have theirs in the same order.
-    row_words, column_words = dilation[0] * width * words, dilation[1] * words
-    taps = np.add.outer(
-        np.arange(kernel_size[0], dtype=np.int64) * row_words,
-        np.add.outer(np.arange(kernel_size[1], dtype=np.int64) * column_words, np.arange(words, dtype=np.int64)),
-    ).reshape(-1)
-    origin_word = (origin[0] * width + origin[1]) * words
-    walk = (origin_word, height * width * words, strides[0] * width * words, strides[1] * words, size[0], size[1])
-    pixels = images * size[0] * size[1]
-    small = pixels * panels.size * 64 < SMALL
-    pieces = 1 if small else numba.get_num_threads()
+    taps, walk = _layout(bits.shape, panels.shape, kernel_size, strides, dilation, origin, size)
+    if out.shape[0] != bits.shape[0]:
+        raise ValueError(f"`bits` holds {bits.shape[0]} images and `out` {out.shape[0]}; they must be as many.")
+    pixels = bits.shape[0] * size[0] * size[1]
+    pieces = 1 if pixels * panels.size * 64 < SMALL else numba.get_num_threads()
     if portable is None:
         portable = vector_kind() == "portable"
-    convolve(
-        pieces, bits.reshape(-1), panels, taps, walk, pixels, out.reshape(-1), out_walk, ending, portable or None
-    )  # fmt: skip
+    job = bits.reshape(-1), panels, taps, walk, pixels, out.reshape(-1), out_walk, ending, portable or None
+    if pieces == 1:
+        convolve_piece(0, 1, *job)
+    else:
+        convolve_pieces(pieces, *job)
+
+
+@functools.lru_cache(maxsize=1024)
+def _layout(
+    shape: tuple[int, ...],
+    panels: tuple[int, ...],
+    kernel_size: Pair,
+    strides: Pair,
+    dilation: Pair,
+    origin: Pair,
+    size: Pair,
+) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Where the words of a window stand, seen from its first, and where the windows do; once for each layer."""
+    _, height, width, words = shape
+    if panels[1:] != (kernel_size[0] * kernel_size[1] * words, PANEL):
+        raise ValueError(
+            f"A {kernel_size[0]} x {kernel_size[1]} kernel over {words} words needs panels of shape "
+            f"(panels, {kernel_size[0] * kernel_size[1] * words}, {PANEL}). Received: {panels}."
+        )
+    for axis, extent in enumerate((height, width)):
+        end = origin[axis] + (size[axis] - 1) * strides[axis] + (kernel_size[axis] - 1) * dilation[axis] + 1
+        if end > extent or origin[axis] < 0:
+            raise ValueError(
+                f"The windows reach from {origin[axis]} to {end}, beyond the input of {extent} along axis {axis + 1}, "
+                "border included. Give the input a wider border or ask for a smaller output."
+            )
+    # The filters have their words in the same order: rows, columns, channels.
+    row, column = dilation[0] * width * words, dilation[1] * words
+    rows = np.arange(kernel_size[0], dtype=np.int64) * row
+    columns = np.arange(kernel_size[1], dtype=np.int64) * column
+    taps = (rows[:, None, None] + columns[:, None] + np.arange(words, dtype=np.int64)).reshape(-1)
+    first = (origin[0] * width + origin[1]) * words
+    walk = (first, height * width * words, strides[0] * width * words, strides[1] * words, size[0], size[1])
+    return taps, walk

@@ -59,9 +59,9 @@ def _locate(places, first, walk):  # type: ignore[no-untyped-def]
                 image += 1
 
 
-@numba.njit(nogil=True)
-def _compute(piece, pieces, bits, panels, taps, walk, pixels, out, out_walk, ending, portable):  # type: ignore[no-untyped-def]
-    """One piece of the work: block by block, and in it panel by panel."""
+@numba.njit(nogil=True, cache=True)
+def convolve_piece(piece, pieces, bits, panels, taps, walk, pixels, out, out_walk, ending, portable):  # type: ignore[no-untyped-def]
+    """One piece of a convolution: block by block, and in it panel by panel."""
     first, last, first_panel, last_panel = _share(piece, pieces, pixels, panels.shape[0])
     for start in range(first, last, BLOCK):
         places = np.empty(min(BLOCK, last - start), np.int64)
@@ -73,10 +73,7 @@ def _compute(piece, pieces, bits, panels, taps, walk, pixels, out, out_walk, end
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
-def convolve(pieces, bits, panels, taps, walk, pixels, out, out_walk, ending, portable):  # type: ignore[no-untyped-def]
-    """The whole convolution, in `pieces` that threads take."""
-    if pieces == 1:
-        _compute(0, 1, bits, panels, taps, walk, pixels, out, out_walk, ending, portable)
-    else:
-        for piece in numba.prange(pieces):
-            _compute(piece, pieces, bits, panels, taps, walk, pixels, out, out_walk, ending, portable)
+def convolve_pieces(pieces, bits, panels, taps, walk, pixels, out, out_walk, ending, portable):  # type: ignore[no-untyped-def]
+    """All pieces, shared out among numba's threads."""
+    for piece in numba.prange(pieces):
+        convolve_piece(piece, pieces, bits, panels, taps, walk, pixels, out, out_walk, ending, portable)
