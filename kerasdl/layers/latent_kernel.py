@@ -21,6 +21,8 @@ class LatentKernel(keras.layers.Layer):
     not exist in bfloat16, nor beyond 2048 in float16.
     """
 
+    # From where a warning comes: how many calls lie between it and whoever makes a layer.
+    calls_to_the_maker = 3
     # What the packed engine asks of every layer; a layer that has the argument sets it.
     input_scale = False
     pad_value = 0
@@ -44,7 +46,7 @@ class LatentKernel(keras.layers.Layer):
                 "-1 get no gradient back from the clipped estimator of their signs, which then stay as they are. Leave "
                 "the argument out, or pass kernel_constraint=kerasdl.constraints.LatentWeights(), to keep the weights "
                 "within.",
-                stacklevel=3,
+                stacklevel=self.calls_to_the_maker,
             )
 
     @property

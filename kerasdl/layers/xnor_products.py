@@ -1,5 +1,6 @@
 """Layers whose weights and inputs are +1 or -1: their products can be taken with XNOR and a count of bits."""
 
+import functools
 import math
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.layers.estimators import approx_sign, sign_ste, swish_sign
+from kerasdl.layers.grouped_convolution import GroupedConv2D
 from kerasdl.layers.latent_kernel import DEFAULT_CONSTRAINT, LatentKernel, check_bool
 
 ESTIMATORS = {function.__name__: function for function in (approx_sign, sign_ste, swish_sign)}
@@ -17,6 +19,8 @@ PROBE_SIGNS = [-1.0, -1.0, 1.0, 1.0, 1.0, 1.0]
 
 class _SignedInputs(LatentKernel):
     """A `LatentKernel` that takes the sign of its inputs as well."""
+
+    calls_to_the_maker = 4
 
     def __init__(self, *args: Any, input_scale: bool, estimator: Any, **kwargs: Any) -> None:
         check_bool("input_scale", input_scale)
@@ -46,7 +50,7 @@ class _SignedInputs(LatentKernel):
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
-class XnorConv2D(_SignedInputs, keras.layers.Conv2D):
+class XnorConv2D(_SignedInputs, GroupedConv2D):
     """A convolution of signs with signs: `y = (sign(x) * sign(W)) alpha [K] + b`, with `alpha = mean |W|` of a filter.
 
     The sums of +1 and -1 are exact integers, and are scaled only then. Otherwise a sum that is 0 would get a sign by
@@ -113,49 +117,31 @@ class XnorConv2D(_SignedInputs, keras.layers.Conv2D):
 
     def call(self, inputs: Any) -> Any:
         """Takes the signs, convolves them, and scales."""
-        inputs = tf.cast(inputs, self.compute_dtype)
-        sums = self.convolution_op(self._pad(self.estimator(inputs), self.pad_value), self.kernel_signs())
-        return self.scale_sums(sums, self._input_scales(inputs) if self.input_scale else None)
+        inputs, kernel = tf.cast(inputs, self.compute_dtype), self.kernel_signs()
+        sums = self.convolution_op(self.estimator(inputs), kernel)
+        if self.padding == "same" and max(self.kernel_size) > 1:
+            sums += self.pad_value * self._sums_outside(inputs, kernel)
+        return self.scale_sums(_whole(sums), self._input_scales(inputs) if self.input_scale else None)
 
-    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        """Convolves inputs that are padded already."""
-        if self.groups == 1:
-            return self._convolve(inputs, kernel)
-        # Each group for itself: for groups TensorFlow has no gradient on some processors, and XLA's takes seconds.
-        shares = zip(tf.split(inputs, self.groups, -1), tf.split(kernel, self.groups, -1), strict=True)
-        return tf.concat([self._convolve(share, kernels) for share, kernels in shares], -1)
-
-    def _convolve(self, inputs: Any, kernel: Any) -> Any:
-        strides, dilation = list(self.strides), list(self.dilation_rate)
-        return tf.nn.conv2d(inputs, kernel, strides=strides, padding="VALID", dilations=dilation)
+    def _sums_outside(self, inputs: Any, kernel: Any) -> Any:
+        """For each window, the sum of the weights that lie outside the image, the same for every image."""
+        # So the signs need not be copied into a larger image, and the border of that image needs no gradient. These
+        # sums are integers too, and exact.
+        weights = tf.reduce_sum(kernel, 2, keepdims=True)
+        inside = self._convolve_map(tf.ones([1, *keras.ops.shape(inputs)[1:3], 1], kernel.dtype), weights)
+        return tf.reduce_sum(weights, (0, 1, 2)) - inside
 
     def _input_scales(self, inputs: Any) -> Any:
         """The paper's K, one map for each group of channels, as often as the group has filters."""
         box = tf.fill([*self.kernel_size, 1, 1], tf.constant(1 / math.prod(self.kernel_size), inputs.dtype))
-        maps = []
-        for share in tf.split(inputs, self.groups, -1):
-            sizes = tf.reduce_mean(tf.abs(share), -1, keepdims=True)
-            maps.append(self._convolve(self._pad(sizes, 0), box))
+        sizes = [tf.reduce_mean(tf.abs(share), -1, keepdims=True) for share in tf.split(inputs, self.groups, -1)]
+        maps = [self._convolve_map(each, box) for each in sizes]
         return maps[0] if self.groups == 1 else tf.repeat(tf.concat(maps, -1), self.filters // self.groups, -1)
 
-    def _pad(self, inputs: Any, value: int) -> Any:
-        """Pads as "same" does: an odd number has its larger half below and on the right."""
-        if self.padding == "valid":
-            return inputs
-        pads = [(0, 0)]
-        for axis, (kernel, stride, dilation) in enumerate(
-            zip(self.kernel_size, self.strides, self.dilation_rate, strict=True), start=1
-        ):
-            reach = (kernel - 1) * dilation + 1
-            if stride == 1:  # The same for every size, also one that is not known before.
-                total = reach - 1
-            else:
-                size = keras.ops.shape(inputs)[axis]
-                total = (size - 1) // stride * stride + reach - size
-                total = max(total, 0) if isinstance(total, int) else tf.maximum(total, 0)
-            pads.append((total // 2, total - total // 2))
-        padded = tf.pad(inputs, [*pads, (0, 0)], constant_values=value)
-        return tf.ensure_shape(padded, [None, None, None, inputs.shape[-1]])
+    def _convolve_map(self, maps: Any, kernel: Any) -> Any:
+        """Convolves maps of one channel as the layer does its inputs, with zeros outside."""
+        options = {"strides": list(self.strides), "dilations": list(self.dilation_rate)}
+        return tf.nn.conv2d(maps, kernel, padding=self.padding.upper(), **options)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this layer again."""
@@ -207,7 +193,22 @@ class XnorDense(_SignedInputs, keras.layers.Dense):
         inputs = tf.cast(inputs, self.compute_dtype)
         sums = keras.ops.matmul(self.estimator(inputs), self.kernel_signs())
         scales = tf.reduce_mean(tf.abs(inputs), -1, keepdims=True) if self.input_scale else None
-        return self.scale_sums(sums, scales)
+        return self.scale_sums(_whole(sums), scales)
+
+
+@functools.cache
+def _has_gpu() -> bool:
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
+def _whole(sums: Any) -> Any:
+    """The sums as the integers that they are: fast convolutions of a GPU (Winograd's) may leave them a little off."""
+
+    @tf.custom_gradient
+    def rounded(x: Any) -> Any:
+        return tf.round(x), lambda upstream: upstream
+
+    return rounded(sums) if _has_gpu() else sums
 
 
 def _find_estimator(estimator: Any) -> Any:

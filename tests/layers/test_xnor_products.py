@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from helpers import check_layer
 
-from kerasdl.layers import XnorConv2D, XnorDense, approx_sign, sign_ste, ternary_ste
+from kerasdl.layers import XnorConv2D, XnorDense, approx_sign, sign_ste, ternary_ste, xnor_products
 
 OPTIONS = [
     {},
@@ -135,6 +135,21 @@ def test_sums_of_0_stay_0():
     # With alpha inside the sum, as float layers have it, many of them would have got a sign by rounding.
     inside = tf.nn.conv2d(sign_ste(images), layer.kernel_signs() * layer.kernel_scale(), 1, "VALID").numpy()
     assert (inside[zero] < 0).any()
+
+
+def test_sums_are_integers_also_where_a_gpu_leaves_them_a_little_off(monkeypatch):
+    images = tf.constant(np.random.default_rng(0).normal(size=(2, 9, 9, 4)), "float32")
+    layer = XnorConv2D(3, 3, padding="same")
+    exact = np.asarray(layer(images))
+    convolve_exactly = layer.convolution_op
+    monkeypatch.setattr(layer, "convolution_op", lambda *args: convolve_exactly(*args) * (1 + 1e-5))
+    assert (np.asarray(layer(images)) != exact).any()
+    monkeypatch.setattr(xnor_products, "_has_gpu", lambda: True)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        outputs = layer(images)
+    np.testing.assert_array_equal(outputs, exact)
+    assert np.abs(tape.gradient(outputs, images)).max() > 0.01
 
 
 @pytest.mark.parametrize("options", OPTIONS[1:])
