@@ -22,8 +22,8 @@ class LatentWeights(keras.constraints.Constraint):
         centre: False only clips, as BinaryConnect and BinaryNet do.
 
     Example:
-        >>> LatentWeights()(keras.ops.array([[0.5], [0.1], [3.0]])).numpy().ravel()
-        array([-0.7, -1. ,  1. ], dtype=float32)
+        >>> LatentWeights()(keras.ops.array([[0.5], [0.25], [2.25]])).numpy().ravel()
+        array([-0.5 , -0.75,  1.  ], dtype=float32)
 
     Reference:
         [Rastegari et al., 2016](https://arxiv.org/abs/1603.05279), section 3 and the authors' code;
