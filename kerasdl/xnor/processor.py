@@ -1,8 +1,11 @@
-"""What the processor can do for which numba compiles, which need not be all that it could."""
+"""What the processor can do for which numba compiles, which need not be all that it could, and how it compiles."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import llvmlite.binding as llvm
+import numba
 from numba.core.registry import cpu_target
 
 _PROBE = """
@@ -27,15 +30,36 @@ def _assembly(lanes: int, bits: int) -> str:
 
 @functools.cache
 def vector_kind() -> str:
-    """Which of the tiles suits: "avx512", "avx2" or, for every other processor, "portable".
+    """Which of the tiles suits: "avx512", "avx512bw", "avx2" or, for every other processor, "portable".
+
+    "avx512" has an instruction that counts the bits of words (VPOPCNTDQ); the two next look up those of bytes.
 
     LLVM itself is asked, by compiling a population count: a processor may be named (`NUMBA_CPU_NAME`) without its
     features being listed anywhere, features may be switched off (`NUMBA_CPU_FEATURES`), and `/proc/cpuinfo` knows of
     neither.
     """
-    if "vpopcntq" in _assembly(8, 64) and "%zmm" in _assembly(8, 64):
-        return "avx512"
-    octets = _assembly(32, 8)
-    if "vpshufb" in octets and "%ymm" in octets:
-        return "avx2"
+    for kind, shape, instruction, register in (
+        ("avx512", (8, 64), "vpopcntq", "%zmm"),
+        ("avx512bw", (64, 8), "vpshufb", "%zmm"),
+        ("avx2", (32, 8), "vpshufb", "%ymm"),
+    ):
+        assembly = _assembly(*shape)
+        if instruction in assembly and register in assembly:
+            return kind
     return "portable"
+
+
+def compiled(**options: Any) -> Any:
+    """As `numba.njit`, without the global lock, and kept on disk where a folder for it can be written.
+
+    Beside the source, or else in the user's cache (or where `NUMBA_CACHE_DIR` says): where neither can be written numba
+    refuses, and a program would not run at all.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        try:
+            return numba.njit(nogil=True, cache=True, **options)(function)
+        except RuntimeError:
+            return numba.njit(nogil=True, **options)(function)
+
+    return decorate

@@ -1,5 +1,7 @@
 """The loops of a binary convolution around its tiles, compiled once for each kind of output."""
 
+import zlib
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -7,7 +9,9 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from kerasdl.xnor import portable_tiles, vector_tiles
 from kerasdl.xnor.portable_tiles import to_bits, to_counts, to_floats
+from kerasdl.xnor.processor import compiled
 from kerasdl.xnor.vector_tiles import vector_panel
 
 BLOCK = 256
@@ -59,21 +63,39 @@ def _locate(places, first, walk):  # type: ignore[no-untyped-def]
                 image += 1
 
 
-@numba.njit(nogil=True, cache=True)
-def convolve_piece(piece, pieces, bits, panels, taps, walk, pixels, out, out_walk, ending, portable):  # type: ignore[no-untyped-def]
-    """One piece of a convolution: block by block, and in it panel by panel."""
-    first, last, first_panel, last_panel = _share(piece, pieces, pixels, panels.shape[0])
-    for start in range(first, last, BLOCK):
-        places = np.empty(min(BLOCK, last - start), np.int64)
-        targets = np.empty_like(places)
-        _locate(places, start, walk)
-        _locate(targets, start, out_walk)
-        for panel in range(first_panel, last_panel):
-            compute_panel(bits, places, targets, panels, panel, taps, out, start, ending, portable)
+def _one_from_sources(stamp: str) -> Any:
+    # Numba keeps compiled code for as long as this file stays as it is. What is compiled stands in other files, too:
+    # their stamp is a variable of the function, and by its variables, too, kept code is told apart.
+
+    @compiled()
+    def convolve_piece(piece, pieces, bits, panels, taps, walk, pixels, out, out_walk, ending, portable):  # type: ignore[no-untyped-def]
+        stamp  # noqa: B018
+        first, last, first_panel, last_panel = _share(piece, pieces, pixels, panels.shape[0])
+        for start in range(first, last, BLOCK):
+            places = np.empty(min(BLOCK, last - start), np.int64)
+            targets = np.empty_like(places)
+            _locate(places, start, walk)
+            _locate(targets, start, out_walk)
+            for panel in range(first_panel, last_panel):
+                compute_panel(bits, places, targets, panels, panel, taps, out, start, ending, portable)
+
+    return convolve_piece
 
 
-@numba.njit(parallel=True, nogil=True, cache=True)
-def convolve_pieces(pieces, bits, panels, taps, walk, pixels, out, out_walk, ending, portable):  # type: ignore[no-untyped-def]
-    """All pieces, shared out among numba's threads."""
-    for piece in numba.prange(pieces):
-        convolve_piece(piece, pieces, bits, panels, taps, walk, pixels, out, out_walk, ending, portable)
+def _all_from_sources(stamp: str) -> Any:
+    @compiled(parallel=True)
+    def convolve_pieces(pieces, bits, panels, taps, walk, pixels, out, out_walk, ending, portable):  # type: ignore[no-untyped-def]
+        stamp  # noqa: B018
+        for piece in numba.prange(pieces):
+            convolve_piece(piece, pieces, bits, panels, taps, walk, pixels, out, out_walk, ending, portable)
+
+    return convolve_pieces
+
+
+_STAMP = "".join(
+    f"{zlib.crc32(Path(str(module.__file__)).read_bytes()):08x}" for module in (portable_tiles, vector_tiles)
+)
+convolve_piece = _one_from_sources(_STAMP)
+"""One piece of a convolution: block by block, and in it panel by panel."""
+convolve_pieces = _all_from_sources(_STAMP)
+"""All pieces, shared out among numba's threads."""

@@ -5,10 +5,12 @@ is written out: so many pixels times the 16 filters of a panel as there are regi
 input is read once and compared with all 16 filters, each vector of the panel with all pixels of the tile.
 
 With AVX-512 (VPOPCNTDQ) a tile has 8 pixels, 16 sums of 8 x 64 bits, and a step is exclusive or, population count and
-addition. With AVX2 there is no such instruction: LLVM counts the bits of each byte by two shuffles, which look them up
-in a table of 16; the sums are bytes, too, and are added up to words before they could overflow.
+addition. With older AVX-512 and with AVX2 there is no such instruction: LLVM counts the bits of each byte by two
+shuffles, which look them up in a table of 16; the sums are bytes, too, and are added up to words before they could
+overflow.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -74,53 +76,70 @@ class _Panel:
             yield builder.load(_vector_at(builder, pointer, ir.VectorType(_I64, lanes)), align=8)
 
 
-def _counts_avx512(builder: Any, panel: _Panel, starts: list) -> list:
+def _sums(builder: Any, starts: list, vector: Any, parts: int) -> list:
+    """A place for each pixel and each part of the panel, reserved on the stack; LLVM keeps it in a register."""
+    return [[cgutils.alloca_once(builder, vector) for _ in range(parts)] for _ in starts]
+
+
+def _clear(builder: Any, sums: list, vector: Any) -> None:
+    for pointer in (pointer for row in sums for pointer in row):
+        builder.store(ir.Constant(vector, [0] * vector.count), pointer)
+
+
+def _add(builder: Any, pointer: Any, value: Any) -> None:
+    builder.store(builder.add(builder.load(pointer), value), pointer)
+
+
+def _totals(builder: Any, sums: list, parts: int) -> list:
+    narrow = ir.VectorType(_I32, PANEL // parts)
+    return [_joined(builder, [builder.trunc(builder.load(pointer), narrow) for pointer in row]) for row in sums]
+
+
+def _count_words(builder: Any, panel: _Panel, starts: list) -> list:
+    """Vectors of 8 x 64 bits, for which there is one instruction that counts."""
     vector = ir.VectorType(_I64, 8)
-    # Reserved on the stack, but LLVM keeps in registers what is only ever loaded and stored.
-    sums = [[cgutils.alloca_once(builder, vector) for _ in range(2)] for _ in starts]
-    for pointer in (pointer for pair in sums for pointer in pair):
-        builder.store(ir.Constant(vector, [0] * 8), pointer)
+    sums = _sums(builder, starts, vector, 2)
+    _clear(builder, sums, vector)
     with cgutils.for_range(builder, panel.words) as loop:
         weights = list(panel.vectors(builder, loop.index, 8))
         for pair, word in zip(sums, panel.word(builder, starts, loop.index), strict=True):
             spread = _splat(builder, word, 8)
             for pointer, weight in zip(pair, weights, strict=True):
                 unlike = _call(builder, "llvm.ctpop.v8i64", vector, builder.xor(spread, weight))
-                builder.store(builder.add(builder.load(pointer), unlike), pointer)
-    narrow = ir.VectorType(_I32, 8)
-    return [_joined(builder, [builder.trunc(builder.load(pointer), narrow) for pointer in pair]) for pair in sums]
+                _add(builder, pointer, unlike)
+    return _totals(builder, sums, 2)
 
 
-def _counts_avx2(builder: Any, panel: _Panel, starts: list) -> list:
-    octets, wide = ir.VectorType(_I8, 32), ir.VectorType(_I64, 4)
-    none = ir.Constant(octets, [0] * 32)
-    sums = [[cgutils.alloca_once(builder, wide) for _ in range(4)] for _ in starts]
-    small = [[cgutils.alloca_once(builder, octets) for _ in range(4)] for _ in starts]
-    for pointer in (pointer for four in sums for pointer in four):
-        builder.store(ir.Constant(wide, [0] * 4), pointer)
+def _count_bytes(builder: Any, panel: _Panel, starts: list, lanes: int) -> list:
+    """Vectors of so many words, seen as bytes; the sums of bytes are emptied into sums of words in time."""
+    octets, wide, parts = ir.VectorType(_I8, 8 * lanes), ir.VectorType(_I64, lanes), PANEL // lanes
+    add_bytes = {4: "llvm.x86.avx2.psad.bw", 8: "llvm.x86.avx512.psad.bw.512"}[lanes]
+    sums, small = _sums(builder, starts, wide, parts), _sums(builder, starts, octets, parts)
+    _clear(builder, sums, wide)
     with cgutils.for_range_slice(builder, _I64(0), panel.words, _I64(FLUSH), _I64) as (begin, _):
-        for pointer in (pointer for four in small for pointer in four):
-            builder.store(none, pointer)
+        _clear(builder, small, octets)
         left = builder.sub(panel.words, begin)
         count = builder.select(builder.icmp_signed("<", left, _I64(FLUSH)), left, _I64(FLUSH))
         with cgutils.for_range(builder, count) as loop:
             at = builder.add(begin, loop.index)
-            spread = [_splat(builder, word, 4) for word in panel.word(builder, starts, at)]
-            for part, weight in enumerate(panel.vectors(builder, at, 4)):
-                for four, word in zip(small, spread, strict=True):
+            spread = [_splat(builder, word, lanes) for word in panel.word(builder, starts, at)]
+            for part, weight in enumerate(panel.vectors(builder, at, lanes)):
+                for row, word in zip(small, spread, strict=True):
                     unlike = builder.bitcast(builder.xor(word, weight), octets)
-                    unlike = _call(builder, "llvm.ctpop.v32i8", octets, unlike)
-                    builder.store(builder.add(builder.load(four[part]), unlike), four[part])
-        for four, few in zip(sums, small, strict=True):
-            for pointer, part in zip(four, few, strict=True):
-                words = _call(builder, "llvm.x86.avx2.psad.bw", wide, builder.load(part), none)
-                builder.store(builder.add(builder.load(pointer), words), pointer)
-    narrow = ir.VectorType(_I32, 4)
-    return [_joined(builder, [builder.trunc(builder.load(pointer), narrow) for pointer in four]) for four in sums]
+                    _add(builder, row[part], _call(builder, f"llvm.ctpop.v{8 * lanes}i8", octets, unlike))
+        none = ir.Constant(octets, [0] * octets.count)
+        for row, few in zip(sums, small, strict=True):
+            for pointer, part in zip(row, few, strict=True):
+                _add(builder, pointer, _call(builder, add_bytes, wide, builder.load(part), none))
+    return _totals(builder, sums, parts)
 
 
 # How many pixels a tile takes, at the end fewer, and how it counts.
-WAYS = {"avx512": ((8, 4, 2, 1), _counts_avx512), "avx2": ((2, 1), _counts_avx2)}
+WAYS: dict[str, tuple[tuple[int, ...], Callable[..., list]]] = {
+    "avx512": ((8, 4, 2, 1), _count_words),
+    "avx512bw": ((8, 4, 2, 1), functools.partial(_count_bytes, lanes=8)),
+    "avx2": ((2, 1), functools.partial(_count_bytes, lanes=4)),
+}
 
 
 class _Filters:

@@ -13,7 +13,7 @@ import pytest
 from kerasdl.xnor import binary_convolution
 from kerasdl.xnor.binary_convolution import convolve_to_bits, convolve_to_counts, convolve_to_floats
 from kerasdl.xnor.bits import pack_bits, pack_filters, unpack_bits, words_for
-from kerasdl.xnor.processor import vector_kind
+from kerasdl.xnor.processor import compiled, vector_kind
 
 CHANNELS = (1, 3, 63, 64, 65, 130)
 FILTERS = (1, 15, 16, 17, 40)
@@ -181,11 +181,17 @@ for case in test.CASES:
 """
 
 
-@pytest.mark.parametrize("processor", ["haswell", pytest.param("generic", marks=pytest.mark.slow)])
-def test_other_processors_compute_the_same(processor, tmp_path):
-    kind = {"haswell": "avx2", "generic": "portable"}[processor]
-    if processor == "haswell" and vector_kind() == "portable":
-        pytest.skip("this processor cannot run what is compiled for one with AVX2")
+@pytest.mark.parametrize(
+    ("processor", "kind", "needed"),
+    [
+        ("haswell", "avx2", ("avx512", "avx512bw", "avx2")),
+        pytest.param("skylake-avx512", "avx512bw", ("avx512", "avx512bw"), marks=pytest.mark.slow),
+        pytest.param("generic", "portable", ("avx512", "avx512bw", "avx2"), marks=pytest.mark.slow),
+    ],
+)
+def test_other_processors_compute_the_same(processor, kind, needed, tmp_path):
+    if vector_kind() not in needed:
+        pytest.skip(f"this processor cannot run what is compiled for {processor}")
     paths = os.pathsep.join([os.path.dirname(__file__), *sys.path])
     # The name alone would keep this processor's features: empty, they follow from the name.
     environment = os.environ | {
@@ -218,6 +224,17 @@ def test_a_second_process_compiles_nothing(tmp_path):
         for _ in range(2)
     ]
     assert [text.split() for text in found] == [["0", "1"], ["1", "0"]]
+
+
+def test_compiles_without_a_folder_to_keep_code_in(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    space = {}
+    # A source that is no file of a folder: numba has nowhere to keep its code.
+    exec(compile("def double(x):\n    return x + x", "/proc/nowhere/source.py", "exec"), space)
+    with pytest.raises(RuntimeError, match="cannot cache function 'double'"):
+        numba.njit(cache=True)(space["double"])
+    assert compiled()(space["double"])(21) == 42
 
 
 def refused(text, change):
