@@ -63,7 +63,8 @@ class XnorConv2D(_SignedInputs, GroupedConv2D):
 
     There is no sign 0: "same" pads with `pad_value`, at the places where `keras.layers.Conv2D` pads with 0. The layer
     takes the signs itself, so put no ReLU before it: every sign would be +1. Mean-centred inputs serve it best, such as
-    those from batch normalisation.
+    those from batch normalisation. Under mixed precision the products are taken in float32 all the same: sums beyond
+    256 do not exist in bfloat16.
 
     Args:
         filters: How many maps come out.
