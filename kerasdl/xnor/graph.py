@@ -111,17 +111,6 @@ class Graph:
                 readers[value].append(node)
         return readers
 
-    def bypass(self, node: Node) -> None:
-        """Takes a plain node out: who read its output reads its input."""
-        self.nodes.remove(node)
-
-        def instead(leaf: Any) -> Any:
-            return node.source if leaf is node.output else leaf
-
-        for other in self.nodes:
-            other.args, other.kwargs = keras.tree.map_structure(instead, (other.args, other.kwargs))
-        self.outputs = [instead(value) for value in self.outputs]
-
 
 class _StandIn(keras.Operation):
     """Takes a layer's place while the graph is read, so that the model's own layers are not called once more."""
@@ -186,8 +175,9 @@ class _Reader:
             results = stand_in(*args, **kwargs)
             flat = keras.tree.flatten(results)
             kept.extend(flat)
-            # A nested model is recorded with `mask=None`, which says nothing.
-            kwargs = {name: value for name, value in kwargs.items() if value is not None}
+            # Keras notes `mask=None` of a nested model and `training=False` of a dropout: neither says anything here.
+            silent = {"mask": None, "training": False}
+            kwargs = {key: value for key, value in kwargs.items() if value is not silent.get(key)}
             args, kwargs = keras.tree.map_structure(lambda leaf: values.get(id(leaf), leaf), (args, kwargs))
             name = self._free_name(prefix + operation.name)
             if has_graph(operation) and not kwargs and len(args) == 1:

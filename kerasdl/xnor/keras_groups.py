@@ -31,16 +31,17 @@ def order_steps(graph: Graph, packed: list[Step], nodes: list[Node], reasons: di
             level += level % 2 != odd
             ordered.setdefault(level, []).append(unit)
             levels.update(dict.fromkeys(_writes(unit), level))
-        waiting = [unit for unit in waiting if unit not in ready]
+        done = set(map(id, ready))
+        waiting = [unit for unit in waiting if id(unit) not in done]
     wanted = {name for step in packed for name in step.reads} | {value.name for value in graph.outputs}
     steps: list[Step] = []
     for level in sorted(ordered):
         if level % 2 == 0:
             steps.extend(ordered[level])
             continue
-        others = [node for node in nodes if node not in ordered[level]]
-        elsewhere = wanted | {value.name for node in others for value in node.inputs}
         group = [node for node in nodes if node in ordered[level]]
+        others = [node for node in nodes if node not in group]
+        elsewhere = wanted | {value.name for node in others for value in node.inputs}
         steps.append(_make_part(f"keras{level // 2 + 1}", group, elsewhere, reasons))
     return steps
 

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 
 from kerasdl.layers import (
     BinaryConv2D,
@@ -128,7 +129,7 @@ def is_per_channel(node: Node) -> bool:
         return False
     if type(layer) in NORMS:
         return layer.axis in (-1, len(node.source.shape) - 1)
-    return type(layer) is keras.layers.Rescaling
+    return type(layer) is keras.layers.Rescaling and np.ndim(layer.scale) <= 1 and np.ndim(layer.offset) <= 1
 
 
 def is_pointwise(node: Node) -> bool:
@@ -138,7 +139,11 @@ def is_pointwise(node: Node) -> bool:
 
 def is_rising_or_falling(node: Node) -> bool:
     """Whether it never turns, for all real numbers: a sign behind it then has one threshold."""
-    return type(node.layer) is not keras.layers.Activation or any(node.layer.activation is known for known in RISING)
+    layer = node.layer
+    if type(layer) is keras.layers.Activation:
+        return any(layer.activation is known for known in RISING)
+    # All others refuse slopes that would turn them.
+    return type(layer) is not keras.layers.ELU or layer.alpha >= 0
 
 
 def pooling_of(node: Node) -> Pooling | None:

@@ -48,7 +48,7 @@ def plan(model: keras.Model) -> Plan:
     graph = read_graph(model)
     reasons: dict[str, str] = {}
     products = _find_products(graph, reasons)
-    _check_precision(graph, products)
+    _check_precision(graph)
     before = _before_signs(graph, products)
     for node in [node for node in products if type(node.layer) in REAL and node in before]:
         reasons[node.name] = "a sign follows, which sums that are rounded in another order could change"
@@ -81,11 +81,12 @@ def _find_products(graph: Graph, reasons: dict[str, str]) -> set[Node]:
     return products
 
 
-def _check_precision(graph: Graph, products: set[Node]) -> None:
+def _check_precision(graph: Graph) -> None:
     """Steps hold float32: a network that rounds to less between its layers would get other signs."""
+    binary = any(map(is_product, graph.nodes))
     for node in graph.nodes:
         policy = getattr(node.layer, "dtype_policy", None)
-        if products and policy is not None and policy.compute_dtype in ("bfloat16", "float16", "float64"):
+        if binary and policy is not None and policy.compute_dtype in ("bfloat16", "float16", "float64"):
             raise ValueError(
                 "`model` must compute in float32, as packed layers do. Received: the layer "
                 f"{node.name!r} with the dtype policy {policy.name!r}. Build the model again with float32 "

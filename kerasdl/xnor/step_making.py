@@ -171,7 +171,8 @@ class StepMaker:
         single = type(addition.layer) is keras.layers.Add and not addition.shared and not addition.kwargs
         inputs = addition.inputs
         fits = single and len(inputs) == 2 and inputs[0] is not inputs[1]
-        return addition if fits and inputs[0].shape[1:] == inputs[1].shape[1:] else None
+        alike = fits and inputs[0].shape[1:] == inputs[1].shape[1:] and inputs[0].dtype == inputs[1].dtype
+        return addition if alike else None
 
     def _make_input_scales(self, node: Node) -> str:
         height, width, channels = _picture(node.source)

@@ -17,6 +17,8 @@ from kerasdl.xnor.layer_kinds import is_pointwise, is_rising_or_falling, is_same
 
 # Numbers that are run through the layers at once.
 _BLOCK = 4_000_000
+# TensorFlow takes numbers that are too small for float32's full precision for 0, whose sign is +1.
+_BELOW_ZERO = -np.finfo("float32").tiny
 # Beyond these a float32 may overflow in a layer; no threshold of a network lies there.
 _LARGEST = np.float32(2.0**100)
 
@@ -130,7 +132,7 @@ def run_layers(path: list[Node], numbers: np.ndarray) -> tuple[np.ndarray, list[
                 numbers = keras.ops.convert_to_numpy(node.layer(keras.ops.convert_to_tensor(numbers)))
     if np.isnan(numbers).any() or any(np.isnan(level).any() for level in levels):
         raise NotAStepError("a layer between makes NaN of it")
-    return numbers >= 0, levels
+    return numbers > _BELOW_ZERO, levels
 
 
 def _in_pictures(layer: Any, numbers: np.ndarray, shape: tuple[Any, ...]) -> np.ndarray:
