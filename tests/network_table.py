@@ -143,7 +143,7 @@ NETWORKS = [
     Network("bwn_alexnet", {}, 62_378_344, 1_135_256_096, ALEX, (67, 67)),
     Network("xnor_alexnet", {}, 62_378_344, 1_135_256_096, ALEX, (67, 67)),
     Network("bwn_resnet18", {}, 11_689_512, 1_814_073_344, RESNET18_MAPS),
-    Network("xnor_resnet18", {}, 11_689_512 - 1_664, 1_814_073_344, RESNET18_MAPS, quick=True),
+    Network("xnor_resnet18", {}, 11_689_512 - 1_728, 1_814_073_344, RESNET18_MAPS, quick=True),
     # 640 maps with two numbers each, and a real layer of 256 inputs, ten classes.
     *(
         Network(

@@ -101,7 +101,7 @@ def xnor_alexnet(
     for index, layer in enumerate(CONVOLUTIONS, start=1):
         make: Conv = keras.layers.Conv2D if index == 1 else XnorConv2D
         if index > 1:
-            x = _shifted_norm(x, name=f"norm{index}")
+            x = _norm(x, name=f"norm{index}", scale=False)
         x = make(
             layer.filters,
             layer.kernel_size,
@@ -114,18 +114,18 @@ def xnor_alexnet(
             stage += index > 1
             x = keras.layers.MaxPooling2D(3, 2, name=f"stage{stage}_out" if index > 1 else f"pool{index}")(x)
     # Map by map, as behind every other convolution, and flat only then.
-    x = _shifted_norm(x, name=f"norm{len(CONVOLUTIONS) + 1}")
+    x = _norm(x, name=f"norm{len(CONVOLUTIONS) + 1}", scale=False)
     x = keras.layers.Flatten(name="flatten")(x)
     for index, units in enumerate(DENSE_UNITS, start=len(CONVOLUTIONS) + 1):
         x = XnorDense(units, name=f"dense{index}", **options)(x)
-        x = _shifted_norm(x, name=f"norm{index + 1}")
+        x = _norm(x, name=f"norm{index + 1}", scale=False)
     x = keras.layers.ReLU(name="relu")(x)
     return keras.Model(inputs, classify(x, classes), name=name)
 
 
-def _shifted_norm(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
-    """Batch normalisation that learns a shift of each map and no factor."""
-    return FusedBatchNormalization(momentum=0.9, epsilon=1e-5, scale=False, name=name)(x)
+def _norm(x: keras.KerasTensor, *, name: str, **options: Any) -> keras.KerasTensor:
+    """Batch normalisation with the constants of the others, and without what does nothing in its place."""
+    return FusedBatchNormalization(momentum=0.9, epsilon=1e-5, name=name, **options)(x)
 
 
 def xnor_basic_block(
@@ -157,12 +157,13 @@ def xnor_basic_block(
 def xnor_resnet18(
     *, input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000, name: str = "xnor_resnet18"
 ) -> keras.Model:
-    """ResNet-18 with binary weights and binary maps, 11,687,848 latent parameters, 1.81 G multiply-adds.
+    """ResNet-18 with binary weights and binary maps, 11,687,784 latent parameters, 1.81 G multiply-adds.
 
-    The convolutions of `resnet18`, shortcuts of type B with it, so as many weights in kernels. There are 1,664 numbers
+    The convolutions of `resnet18`, shortcuts of type B with it, so as many weights in kernels. There are 1,728 numbers
     less in normalisations, because those stand before the convolutions and not behind: the three of the shortcuts are
-    spared, and the first of a stage is as narrow as the stage before. First layer and last are real, and
-    only the last has a rectifier before it.
+    spared, the first of a stage is as narrow as the stage before, and that of the first layer has no shift, which all
+    that follow would take away again. One more stands at the end. First layer and last are real, and only the last has
+    a rectifier before it.
 
     Of ImageNet's validation images 51.2 % were right in the paper.
 
@@ -182,7 +183,7 @@ def xnor_resnet18(
     inputs = keras.Input(input_shape, name="images")
     options: dict[str, Any] = {"use_bias": False, "kernel_initializer": "he_normal", "conv": FastConv2D}
     x = convolve(inputs, 64, 7, 2, name="stage1_conv1", **options)
-    x = normalize(x, name="stage1_out")
+    x = _norm(x, name="stage1_out", center=False)
     # Without a rectifier, zeros around the maps would be larger than much that is in them.
     x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stage2_pool")(x)
     x = stack_stages(x, STAGES[18], xnor_basic_block, first=2)
