@@ -9,9 +9,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from kerasdl.xnor.bit_pooling import pool_bits as pool_bits
 from kerasdl.xnor.bits import WORD, words_for
-from kerasdl.xnor.size_maps import input_scales as input_scales
 
 # Numbers below which a second thread costs more than it saves.
 SMALL = 1 << 17

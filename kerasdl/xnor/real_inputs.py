@@ -8,7 +8,7 @@ import numpy as np
 from kerasdl.xnor.bits import PANEL
 from kerasdl.xnor.lookup_tiles import ROWS, add_products, write_table
 from kerasdl.xnor.processor import vector_kind
-from kerasdl.xnor.weight_codes import GROUP
+from kerasdl.xnor.weight_codes import CODES, GROUP
 
 # Windows that share each code that is read, in registers.
 PIXELS = 5
@@ -99,7 +99,6 @@ def _compute_unit(
 ) -> None:  # fmt: skip
     _, height, width, filters = out.shape
     across, parts = -(-width // block[1]), -(-planes.shape[1] // block[2])
-    unit = np.int64(unit)
     part, unit = unit % parts, unit // parts
     z0, unit = (unit % across) * block[1], unit // across
     down = -(-height // block[0])
@@ -111,31 +110,37 @@ def _compute_unit(
     tables = np.empty((tall, broad, groups, ROWS), np.float32)
     _write_tables(portable, x, image, y0 * strides[0] - pads[0], z0 * strides[1] - pads[1], tables)
 
-    # Sixteen registers hold the sums of one panel for several windows, thirty-two those of four.
-    together = 1 if rows * columns == 1 else PIXELS
-    offsets = np.empty(together, np.int64)
-    sums = np.empty((together, 4, PANEL), np.float32)
+    pixels, results = rows * columns, out.reshape(-1)
+    offsets, targets = np.empty(PIXELS, np.int64), np.empty(PIXELS, np.int64)
+    sums = np.empty(PIXELS * 4 * PANEL, np.float32)
     share = np.float32(1 / planes.shape[0])
     panel, end = part * block[2], min((part + 1) * block[2], planes.shape[1])
     while panel < end:
-        panels = 4 if end - panel >= 4 and (wide or together == 1) else 1
-        for first in range(0, rows * columns, together):
-            for number in range(together):
-                # The last tile is filled up with the last window.
-                pixel = min(first + number, rows * columns - 1)
-                y, z = pixel // columns * strides[0], pixel % columns * strides[1]
-                offsets[number] = (y * broad + z) * groups * ROWS * 4
-            found = sums.reshape(-1)[: together * panels * PANEL].reshape((together, panels * PANEL))
-            found[:] = 0
+        # Sixteen registers hold the sums of one panel for several windows, thirty-two those of four.
+        panels = 4 if end - panel >= 4 and (wide or pixels == 1) else 1
+        begin = panel * PANEL
+        count = min(panels * PANEL, filters - begin)
+        done, y, z = 0, 0, 0
+        while done < pixels:
+            # One or two windows at the end are faster one by one, more in a tile whose rest repeats the last.
+            together = PIXELS if pixels - done > 2 else 1
+            real = min(together, pixels - done)
+            for number in range(real):
+                offsets[number] = (y * strides[0] * broad + z * strides[1]) * groups * ROWS * 4
+                targets[number] = ((image * height + y0 + y) * width + z0 + z) * filters + begin
+                z += 1
+                if z == columns:
+                    y, z = y + 1, 0
+            for number in range(real, together):
+                offsets[number] = offsets[real - 1]
+            for index in range(together * panels * PANEL):
+                sums[index] = 0
             _add_window(portable, together, panels, tables, offsets, planes, panel, kernel, dilation, sums)
-            begin = panel * PANEL
-            count = min(panels * PANEL, filters - begin)
-            for number in range(min(together, rows * columns - first)):
-                pixel = first + number
-                y, z = y0 + pixel // columns, z0 + pixel % columns
+            for number in range(real):
                 for index in range(count):
-                    total = found[number, index] * share
-                    out[image, y, z, begin + index] = total * scale[begin + index] + offset[begin + index]
+                    total = sums[number * panels * PANEL + index] * share
+                    results[targets[number] + index] = total * scale[begin + index] + offset[begin + index]
+            done += real
         panel += panels
 
 
@@ -148,8 +153,10 @@ def _compute(
         for unit in range(units):
             _compute_unit(portable, wide, x, planes, scale, offset, kernel, strides, dilation, pads, out, block, unit)
     else:
-        for unit in numba.prange(units):
-            _compute_unit(portable, wide, x, planes, scale, offset, kernel, strides, dilation, pads, out, block, unit)
+        for number in numba.prange(units):
+            # What numba counts with is unsigned, and an unsigned number among signed ones would make floats.
+            own = np.int64(number)
+            _compute_unit(portable, wide, x, planes, scale, offset, kernel, strides, dilation, pads, out, block, own)
 
 
 def convolve_real(
@@ -178,6 +185,7 @@ def convolve_real(
         out: Where the result goes, `(N, height, width, filters)` float32.
         portable: Whether to keep to what every processor has; the result is the same, bit for bit.
     """
+    _check_fit(x, planes, kernel_size, out)
     filters = out.shape[3]
     scale = np.ones(filters, np.float32) if scale is None else scale
     offset = np.zeros(filters, np.float32) if offset is None else offset
@@ -187,9 +195,26 @@ def convolve_real(
     threads = numba.get_num_threads()
     block, units = _divide(out.shape, -(-x.shape[3] // GROUP), kernel_size, strides, dilation, planes.shape[1], threads)
     wide = not portable and vector_kind() == "avx512"
-    x = np.ascontiguousarray(x)
+    x = np.ascontiguousarray(x, np.float32)
     threads = 1 if units == 1 else threads
     _compute(portable, wide, x, planes, scale, offset, kernel_size, strides, dilation, pads, out, block, units, threads)
+
+
+def _check_fit(x: np.ndarray, planes: np.ndarray, kernel_size: tuple[int, int], out: np.ndarray) -> None:
+    """Refuses what compiled code would read, or write, beyond the end."""
+    if x.ndim != 4 or out.ndim != 4 or len(x) != len(out) or out.dtype != np.float32 or not out.flags.c_contiguous:
+        raise ValueError(
+            "`x` and `out` must be float32, (N, height, width, channels), with the same N, and `out` in C order. "
+            f"Received: {x.dtype} of shape {x.shape}, and {out.dtype} of shape {out.shape}."
+        )
+    codes = kernel_size[0] * kernel_size[1] * -(-x.shape[3] // GROUP)
+    wanted = (-(-out.shape[3] // PANEL), -(-codes // CODES), PANEL)
+    if planes.dtype != np.uint32 or planes.shape[1:] != wanted or not len(planes) or not planes.flags.c_contiguous:
+        raise ValueError(
+            f"`planes` must be uint32 of shape (1 or 2, {', '.join(map(str, wanted))}) for {x.shape[3]} channels, "
+            f"{out.shape[3]} filters and a kernel of {kernel_size[0]}x{kernel_size[1]}: use pack_codes(signs). "
+            f"Received: {planes.dtype} of shape {planes.shape}."
+        )
 
 
 def _divide(

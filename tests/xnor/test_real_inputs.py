@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 
@@ -118,18 +119,33 @@ def test_inputs_need_not_lie_in_order_and_infinities_stay():
     np.testing.assert_array_equal(found[0, 2:], expected[0, 2:])
 
 
+def test_what_does_not_fit_is_refused():
+    x, planes = np.zeros((1, 4, 4, 8), "float32"), pack_codes(np.ones((3, 3, 8, 20)))
+    message = (
+        "`planes` must be uint32 of shape (1 or 2, 2, 3, 16) for 8 channels, 20 filters and a kernel of 3x3: "
+        "use pack_codes(signs). Received: uint32 of shape (1, 2, 1, 16)."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        convolve_real(x, planes[:, :, :1], None, None, (3, 3), *PLAIN.values(), np.zeros((1, 2, 2, 20), "float32"))
+    message = (
+        "`x` and `out` must be float32, (N, height, width, channels), with the same N, and `out` in C order. "
+        "Received: float32 of shape (1, 4, 4, 8), and float64 of shape (1, 2, 2, 20)."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        convolve_real(x, planes, None, None, (3, 3), *PLAIN.values(), np.zeros((1, 2, 2, 20)))
+
+
+# Which of these it is, numba is told by the environment when it starts.
 SCRIPT = """
 import sys
 import numpy as np
 from kerasdl.xnor.processor import vector_kind
 from kerasdl.xnor.real_inputs import convolve_real
 data = np.load(sys.argv[1])
-out = np.full((2, 9, 8, 70), np.nan, "float32")
-convolve_real(data["x"], data["planes"], None, None, (3, 3), (1, 1), (1, 1), (1, 1), out)
-dense = np.full((1, 1, 1, 70), np.nan, "float32")
-row = data["x"][:1].reshape(1, 1, 1, -1)[..., : 9 * 65]
-convolve_real(row, data["planes"], None, None, (1, 1), (1, 1), (1, 1), (0, 0), dense)
-np.savez(sys.argv[2], out=out, dense=dense, kind=vector_kind())
+image, vector = np.full((2, 9, 8, 70), np.nan, "float32"), np.full((1, 1, 1, 70), np.nan, "float32")
+for x, planes, side, out in [(data["x"], data["planes"], 3, image), (data["row"], data["dense"], 1, vector)]:
+    convolve_real(x, planes, None, None, (side, side), (1, 1), (1, 1), (side // 2, side // 2), out)
+np.savez(sys.argv[2], image=image, vector=vector, kind=vector_kind())
 """
 
 
@@ -138,12 +154,13 @@ np.savez(sys.argv[2], out=out, dense=dense, kind=vector_kind())
 )
 def test_other_processors_give_the_same_bits(processor, kind, tmp_path):
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(2, 9, 8, 65)).astype("float32")
-    kernel = rng.choice([-1, 0, 1], size=(3, 3, 65, 70))
-    np.savez(tmp_path / "in.npz", x=x, planes=pack_codes(kernel))
+    x, row = rng.normal(size=(2, 9, 8, 65)).astype("float32"), rng.normal(size=(1, 1, 1, 1000)).astype("float32")
+    kernel, dense = rng.choice([-1, 0, 1], size=(3, 3, 65, 70)), rng.choice([-1, 1], size=(1, 1, 1000, 70))
+    np.savez(tmp_path / "in.npz", x=x, planes=pack_codes(kernel), row=row, dense=pack_codes(dense))
     environment = {**os.environ, "NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": ""}
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "in.npz"), str(tmp_path / "out.npz")]
     subprocess.run(command, env=environment, check=True, timeout=300)
     found = np.load(tmp_path / "out.npz")
     assert found["kind"] == kind
-    np.testing.assert_array_equal(found["out"], convolved(x, kernel, (9, 8), **{**PLAIN, "pads": (1, 1)}))
+    np.testing.assert_array_equal(found["image"], convolved(x, kernel, (9, 8), **{**PLAIN, "pads": (1, 1)}))
+    np.testing.assert_array_equal(found["vector"], convolved(row, dense, (1, 1), **PLAIN))
