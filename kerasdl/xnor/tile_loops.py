@@ -87,7 +87,8 @@ def _all_from_sources(stamp: str) -> Any:
     def convolve_pieces(pieces, bits, panels, taps, walk, pixels, out, out_walk, ending, portable):  # type: ignore[no-untyped-def]
         stamp  # noqa: B018
         for piece in numba.prange(pieces):
-            convolve_piece(piece, pieces, bits, panels, taps, walk, pixels, out, out_walk, ending, portable)
+            # As the type of a number that comes from Python, or the piece would be compiled once more.
+            convolve_piece(np.int64(piece), pieces, bits, panels, taps, walk, pixels, out, out_walk, ending, portable)
 
     return convolve_pieces
 
