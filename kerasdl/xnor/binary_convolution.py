@@ -92,8 +92,7 @@ def convolve_to_bits(
     if panels.shape[0] < quarters:
         out.view(np.uint16)[:, top : top + rows, left : left + columns, panels.shape[0] :] = 0
     walk = ((top * width + left) * quarters, height * width * quarters, width * quarters, quarters, rows, columns)
-    masks = np.packbits(flips, bitorder="little").view(np.uint16)
-    ending = _read_only(np.ascontiguousarray(limits, np.int32)), _read_only(masks)
+    ending = _read_only(np.ascontiguousarray(limits, np.int32)), _read_only(np.ascontiguousarray(flips, bool))
     _run(bits, panels, kernel_size, strides, dilation, origin, out.view(np.uint16), walk, size, ending, portable)
 
 
@@ -157,7 +156,7 @@ def _constant(size: int, value: float) -> np.ndarray:
 def _read_only(values: np.ndarray) -> np.ndarray:
     """A view that cannot be written: numba compiles anew for each mixture of arrays that can and that cannot be."""
     view = values.view()
-    view.flags.writeable = False
+    view.setflags(write=False)
     return view
 
 

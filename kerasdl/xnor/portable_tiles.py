@@ -54,9 +54,9 @@ def to_bits(bits, places, targets, panels, panel, taps, out, pixel, ending):  # 
     counts = np.empty(16, np.int64)
     for i in range(places.size):
         mismatches(bits, places[i], panels, panel, taps, counts)
-        mask = np.int64(flips[panel])
-        for f in range(16):
-            mask ^= np.int64(counts[f] <= limits[16 * panel + f]) << f
+        mask = 0
+        for f in range(16 * panel, 16 * panel + 16):
+            mask |= np.int64((counts[f - 16 * panel] <= limits[f]) != flips[f]) << (f - 16 * panel)
         out[targets[i] + panel] = mask
 
 

@@ -186,7 +186,9 @@ def _to_counts(builder: Any, out: Any, first: Any, panel: Any, filters: Any) -> 
 
 def _to_bits(builder: Any, out: Any, first: Any, panel: Any, limits: Any, flips: Any) -> Any:
     limit = _load(builder, builder.gep(limits, [first]), ir.VectorType(_I32, PANEL))
-    flip = builder.load(builder.gep(flips, [panel]))
+    octets = ir.VectorType(_I8, PANEL)
+    flip = builder.load(_vector_at(builder, builder.gep(flips, [first]), octets), align=1)
+    flip = builder.bitcast(builder.icmp_unsigned("!=", flip, ir.Constant(octets, [0] * PANEL)), _I16)
 
     def write(counts: Any, target: Any, pixel: Any) -> None:
         mask = builder.bitcast(builder.icmp_signed("<=", counts, limit), _I16)
