@@ -260,7 +260,7 @@ def test_learns_the_signs_of_another_layer():
     model = keras.Model(inputs, layer(inputs))
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
     falling = keras.optimizers.schedules.CosineDecay(0.02, 200)
-    model.compile(keras.optimizers.Adam(falling), loss, jit_compile=True)
+    model.compile(keras.optimizers.Adam(falling), loss)
     model.fit(rows, labels, 300, epochs=20, verbose=0)
     # Of the seeds 0 to 3 one leaves a single sign of sixty wrong, the others none.
     assert np.mean(layer.kernel_signs() == kernel) >= 0.95
