@@ -8,7 +8,7 @@ complete; a panel is used for a block of pixels before the next is fetched, so t
 Three functions differ in what becomes of the counts. `bits` is a tensor of bits with its border, (N, height, width,
 words) uint64; `panels` are the filters as `pack_filters` lays them out; `origin` is where in the bordered input the
 first window begins. `portable` chooses plain numba (True) or vectors (False); None asks the processor. Outputs are
-written in place.
+written in place. The first call of each compiles, a second or two, and what is compiled is kept on disk.
 """
 
 import functools
