@@ -10,6 +10,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from kerasdl.xnor.bits import WORD, words_for
+from kerasdl.xnor.processor import compiled
+from kerasdl.xnor.read_only_views import read_only
 
 # Numbers below which a second thread costs more than it saves.
 SMALL = 1 << 17
@@ -37,10 +39,10 @@ def _compare(typingctx: Any, numbers: Any, thresholds: Any, mask: Any) -> Any:
     return types.uint64(types.int64, types.int64, types.uint64), generate
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _binarize_row(x: Any, thresholds: Any, flips: Any, out: Any, top: Any, left: Any, row: Any) -> None:
     _, height, width, channels = x.shape
-    image, y = divmod(np.int64(row), height)
+    image, y = divmod(row, height)
     rest = channels % WORD
     for column in range(width):
         source = x.ctypes.data + (row * width + column) * channels * 4
@@ -55,7 +57,7 @@ def _binarize_row(x: Any, thresholds: Any, flips: Any, out: Any, top: Any, left:
             out[image, top + y, left + column, word] = bits ^ flips[word]
 
 
-@numba.njit(nogil=True, cache=True, parallel=True)
+@compiled(parallel=True)
 def _binarize(x: Any, thresholds: Any, flips: Any, out: Any, top: Any, left: Any, threads: Any) -> None:
     words = np.zeros(out.shape[3], np.uint64)
     for channel in range(x.shape[3]):
@@ -65,8 +67,10 @@ def _binarize(x: Any, thresholds: Any, flips: Any, out: Any, top: Any, left: Any
         for row in range(rows):
             _binarize_row(x, thresholds, words, out, top, left, row)
     else:
-        for row in numba.prange(rows):
-            _binarize_row(x, thresholds, words, out, top, left, row)
+        for number in numba.prange(rows):
+            # What numba counts with is unsigned, and an unsigned number among signed ones would make floats.
+            signed = np.int64(number)
+            _binarize_row(x, thresholds, words, out, top, left, signed)
 
 
 def binarize(
@@ -81,7 +85,7 @@ def binarize(
         out: Bits, `(N, at least H, at least W, ceil(C / 64))` uint64; bits beyond the last channel become 0.
         out_origin: The row and column of `out` where the first pixel goes; what is around the pixels stays as it is.
     """
-    x = np.ascontiguousarray(x, np.float32)
+    x = read_only(x, np.float32)
     batch, height, width, channels = x.shape
     (top, left), fits = out_origin, (batch, out_origin[0] + height, out_origin[1] + width)
     if (
@@ -100,6 +104,6 @@ def binarize(
             f"`thresholds` and `flips` must have one entry for each of {channels} channels. "
             f"Received: shapes {thresholds.shape} and {flips.shape}."
         )
-    thresholds = np.ascontiguousarray(thresholds, np.float32)
+    thresholds, flips = read_only(thresholds, np.float32), read_only(flips, np.bool_)
     threads = 1 if x.size < SMALL else numba.get_num_threads()
-    _binarize(x, thresholds, np.ascontiguousarray(flips, np.bool_), out, top, left, threads)
+    _binarize(x, thresholds, flips, out, top, left, threads)

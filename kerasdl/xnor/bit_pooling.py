@@ -6,16 +6,18 @@ import numba
 import numpy as np
 
 from kerasdl.xnor.bits import pack_bits
+from kerasdl.xnor.processor import compiled
+from kerasdl.xnor.read_only_views import read_only
 
 # Words to read below which a second thread costs more than it saves.
 SMALL = 1 << 15
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _pool_row(
     bits: Any, pool: Any, strides: Any, origin: Any, size: Any, flips: Any, out: Any, top: Any, left: Any, row: Any
 ) -> None:
-    image, y = divmod(np.int64(row), size[0])
+    image, y = divmod(row, size[0])
     above, below = origin[0] + y * strides[0], origin[0] + y * strides[0] + pool[0]
     for x in range(size[1]):
         before, behind = origin[1] + x * strides[1], origin[1] + x * strides[1] + pool[1]
@@ -27,7 +29,7 @@ def _pool_row(
             out[image, top + y, left + x, word] = found ^ flips[word]
 
 
-@numba.njit(nogil=True, cache=True, parallel=True)
+@compiled(parallel=True)
 def _pool(
     bits: Any, pool: Any, strides: Any, origin: Any, size: Any, flips: Any, out: Any, top: Any, left: Any, threads: Any
 ) -> None:
@@ -36,8 +38,9 @@ def _pool(
         for row in range(rows):
             _pool_row(bits, pool, strides, origin, size, flips, out, top, left, row)
     else:
-        for row in numba.prange(rows):
-            _pool_row(bits, pool, strides, origin, size, flips, out, top, left, row)
+        for number in numba.prange(rows):
+            signed = np.int64(number)
+            _pool_row(bits, pool, strides, origin, size, flips, out, top, left, signed)
 
 
 def pool_bits(
@@ -84,4 +87,5 @@ def pool_bits(
             f"Received: shape {flips.shape}."
         )
     few = len(bits) * size[0] * size[1] * bits.shape[3] * pool[0] * pool[1] < SMALL
+    bits, words = read_only(bits, np.uint64), read_only(words, np.uint64)
     _pool(bits, pool, strides, origin, size, words, out, *out_origin, 1 if few else numba.get_num_threads())

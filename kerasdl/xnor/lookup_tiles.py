@@ -120,7 +120,7 @@ class _Sixteen:
 
 def _way(builder: Any, portable: bool) -> Any:
     kind = "portable" if portable else vector_kind()
-    return {"avx512": _Sixteen, "avx2": _Eight, "portable": _Portable}[kind](builder)
+    return {"avx512": _Sixteen, "avx512bw": _Sixteen, "avx2": _Eight}.get(kind, _Portable)(builder)
 
 
 @intrinsic(prefer_literal=True)

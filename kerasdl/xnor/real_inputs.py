@@ -7,7 +7,8 @@ import numpy as np
 
 from kerasdl.xnor.bits import PANEL
 from kerasdl.xnor.lookup_tiles import ROWS, add_products, write_table
-from kerasdl.xnor.processor import vector_kind
+from kerasdl.xnor.processor import compiled, vector_kind
+from kerasdl.xnor.read_only_views import read_only
 from kerasdl.xnor.weight_codes import CODES, GROUP
 
 # Windows that share each code that is read, in registers.
@@ -18,7 +19,7 @@ BLOCK = 256
 TABLES = 384 * 1024
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _add_products(
     portable: Any, pixels: Any, panels: Any, tables: Any, offsets: Any, codes: Any, stride: Any, first: Any, count: Any,
     sums: Any,
@@ -42,7 +43,7 @@ def _add_products(
         add_products(False, 5, 4, tables, offsets, codes, stride, first, count, sums)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _write_tables(portable: Any, x: Any, image: Any, top: Any, left: Any, tables: Any) -> None:
     _, height, width, channels = x.shape
     rows, columns, groups, _ = tables.shape
@@ -70,7 +71,7 @@ def _write_tables(portable: Any, x: Any, image: Any, top: Any, left: Any, tables
                     write_table(False, rest.ctypes.data, target + whole * ROWS * 4)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _add_window(
     portable: Any, pixels: Any, panels: Any, tables: Any, offsets: Any, planes: Any, panel: Any, kernel: Any,
     dilation: Any, sums: Any,
@@ -92,7 +93,7 @@ def _add_window(
                     )  # fmt: skip
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _compute_unit(
     portable: Any, wide: Any, x: Any, planes: Any, scale: Any, offset: Any, kernel: Any, strides: Any, dilation: Any,
     pads: Any, out: Any, block: Any, unit: Any,
@@ -144,7 +145,7 @@ def _compute_unit(
         panel += panels
 
 
-@numba.njit(nogil=True, cache=True, parallel=True)
+@compiled(parallel=True)
 def _compute(
     portable: Any, wide: Any, x: Any, planes: Any, scale: Any, offset: Any, kernel: Any, strides: Any, dilation: Any,
     pads: Any, out: Any, block: Any, units: Any, threads: Any,
@@ -155,8 +156,8 @@ def _compute(
     else:
         for number in numba.prange(units):
             # What numba counts with is unsigned, and an unsigned number among signed ones would make floats.
-            own = np.int64(number)
-            _compute_unit(portable, wide, x, planes, scale, offset, kernel, strides, dilation, pads, out, block, own)
+            signed = np.int64(number)
+            _compute_unit(portable, wide, x, planes, scale, offset, kernel, strides, dilation, pads, out, block, signed)
 
 
 def convolve_real(
@@ -187,15 +188,15 @@ def convolve_real(
     """
     _check_fit(x, planes, kernel_size, out)
     filters = out.shape[3]
-    scale = np.ones(filters, np.float32) if scale is None else scale
-    offset = np.zeros(filters, np.float32) if offset is None else offset
+    scale = read_only(np.ones(filters) if scale is None else scale, np.float32)
+    offset = read_only(np.zeros(filters) if offset is None else offset, np.float32)
     if x.shape[1:3] == (1, 1) and out.shape[1:3] == (1, 1) and kernel_size == (1, 1) and pads == (0, 0):
         # The vectors of a batch lie side by side like pixels: those of a tile share each weight that is read.
         x, out = x.reshape(1, 1, len(x), -1), out.reshape(1, 1, len(x), -1)
     threads = numba.get_num_threads()
     block, units = _divide(out.shape, -(-x.shape[3] // GROUP), kernel_size, strides, dilation, planes.shape[1], threads)
-    wide = not portable and vector_kind() == "avx512"
-    x = np.ascontiguousarray(x, np.float32)
+    wide = not portable and vector_kind().startswith("avx512")
+    x, planes = read_only(x, np.float32), read_only(planes, np.uint32)
     threads = 1 if units == 1 else threads
     _compute(portable, wide, x, planes, scale, offset, kernel_size, strides, dilation, pads, out, block, units, threads)
 
@@ -209,7 +210,7 @@ def _check_fit(x: np.ndarray, planes: np.ndarray, kernel_size: tuple[int, int], 
         )
     codes = kernel_size[0] * kernel_size[1] * -(-x.shape[3] // GROUP)
     wanted = (-(-out.shape[3] // PANEL), -(-codes // CODES), PANEL)
-    if planes.dtype != np.uint32 or planes.shape[1:] != wanted or not len(planes) or not planes.flags.c_contiguous:
+    if planes.dtype != np.uint32 or planes.shape[1:] != wanted or not len(planes):
         raise ValueError(
             f"`planes` must be uint32 of shape (1 or 2, {', '.join(map(str, wanted))}) for {x.shape[3]} channels, "
             f"{out.shape[3]} filters and a kernel of {kernel_size[0]}x{kernel_size[1]}: use pack_codes(signs). "

@@ -5,11 +5,14 @@ from typing import Any
 import numba
 import numpy as np
 
+from kerasdl.xnor.processor import compiled
+from kerasdl.xnor.read_only_views import read_only
+
 # Numbers below which a second thread costs more than it saves.
 SMALL = 1 << 16
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc"})
+@compiled(fastmath={"reassoc"})
 def _mean_size(numbers: Any) -> Any:
     total = np.float32(0)
     for index in range(numbers.size):
@@ -17,10 +20,10 @@ def _mean_size(numbers: Any) -> Any:
     return total / np.float32(numbers.size)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def _box_row(sizes: Any, kernel: Any, strides: Any, dilation: Any, pads: Any, out: Any, row: Any) -> None:
     _, height, width = sizes.shape
-    image, y = divmod(np.int64(row), out.shape[1])
+    image, y = divmod(row, out.shape[1])
     share = np.float32(1 / (kernel[0] * kernel[1]))
     for x in range(out.shape[2]):
         total = np.float32(0)
@@ -35,7 +38,7 @@ def _box_row(sizes: Any, kernel: Any, strides: Any, dilation: Any, pads: Any, ou
         out[image, y, x] = total
 
 
-@numba.njit(nogil=True, cache=True, parallel=True)
+@compiled(parallel=True)
 def _map_sizes(x: Any, kernel: Any, strides: Any, dilation: Any, pads: Any, sizes: Any, out: Any, threads: Any) -> None:
     pixels = x.reshape((-1, x.shape[3]))
     means = sizes.reshape(-1)
@@ -48,8 +51,9 @@ def _map_sizes(x: Any, kernel: Any, strides: Any, dilation: Any, pads: Any, size
     else:
         for pixel in numba.prange(means.size):
             means[pixel] = _mean_size(pixels[pixel])
-        for row in numba.prange(rows):
-            _box_row(sizes, kernel, strides, dilation, pads, out, row)
+        for number in numba.prange(rows):
+            signed = np.int64(number)
+            _box_row(sizes, kernel, strides, dilation, pads, out, signed)
 
 
 def input_scales(
@@ -78,7 +82,7 @@ def input_scales(
     Reference:
         [Rastegari et al., 2016](https://arxiv.org/abs/1603.05279), section 3.2
     """
-    x = np.ascontiguousarray(x, np.float32)
+    x = read_only(x, np.float32)
     top, left, rows, columns = padding
     sizes = np.empty(x.shape[:3], np.float32)
     out = np.empty((len(x), rows, columns), np.float32)

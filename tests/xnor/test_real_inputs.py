@@ -149,8 +149,9 @@ np.savez(sys.argv[2], image=image, vector=vector, kind=vector_kind())
 """
 
 
+@pytest.mark.slow  # Each processor's compiled code takes its ten seconds.
 @pytest.mark.parametrize(
-    ("processor", "kind"), [("haswell", "avx2"), pytest.param("generic", "portable", marks=pytest.mark.slow)]
+    ("processor", "kind"), [("haswell", "avx2"), ("skylake-avx512", "avx512bw"), ("generic", "portable")]
 )
 def test_other_processors_give_the_same_bits(processor, kind, tmp_path):
     rng = np.random.default_rng(0)
