@@ -63,9 +63,10 @@ def _make_part(name: str, nodes: list[Node], wanted: set[str], reasons: dict[str
         for place, value in enumerate(sources)
     }
     copies: dict[int, Any] = {}
+    taken = {f"source{place}" for place in range(len(sources))}
     for node in nodes:
         if id(node.layer) not in copies:
-            copies[id(node.layer)] = _copy(node)
+            copies[id(node.layer)] = _copy(node, _free_name(node.name, taken))
         args, kwargs = keras.tree.map_structure(
             lambda leaf: tensors[leaf] if isinstance(leaf, Value) else leaf, (node.args, node.kwargs)
         )
@@ -89,11 +90,20 @@ def _make_part(name: str, nodes: list[Node], wanted: set[str], reasons: dict[str
     )
 
 
-def _copy(node: Node) -> Any:
+def _free_name(address: str, taken: set[str]) -> str:
+    """A name that Keras allows for a layer, made of an address, and that no other layer of the part has."""
+    name = address.replace("/", "_").replace("#", "_")
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
+
+
+def _copy(node: Node, name: str) -> Any:
     """The layer again, with weights of its own, through the same configuration that a saved file would hold."""
     try:
         config = keras.saving.serialize_keras_object(node.layer)
-        config["config"]["name"] = node.name.replace("/", "_").replace("#", "_")
+        config["config"]["name"] = name
         return keras.saving.deserialize_keras_object(config, safe_mode=True)
     except Exception as error:
         raise ValueError(

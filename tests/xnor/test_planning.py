@@ -249,3 +249,13 @@ def test_several_calls_of_a_part_and_masks_stay_in_keras() -> None:
     assert kinds(planned) == [KerasPart, Binarize, ConvolveFloats]
     words = np.array([[1, 2, 3, 0, 0], [4, 0, 0, 0, 0]], "int32")
     np.testing.assert_array_equal(run(planned, words)["last"], model.predict(words, verbose=0))
+
+
+def test_names_that_would_be_the_same_in_a_part_are_not() -> None:
+    inner = model_of((5,), keras.layers.Dense(4, name="a"), keras.layers.ReLU(name="b"))
+    inner.name = "inner"
+    model = model_of((5,), inner, keras.layers.Dense(3, name="inner_a"), keras.layers.Dense(2, name="source0"))
+    planned = plan(model)
+    assert planned.steps[0].layers == ("inner/a", "inner/b", "inner_a", "source0")
+    images = np.random.default_rng(0).normal(size=(2, 5)).astype("float32")
+    np.testing.assert_array_equal(run(planned, images)["source0"], model.predict(images, verbose=0))
