@@ -46,7 +46,7 @@ def main(
     quick: Annotated[bool, typer.Option(help="Few turns and one image, only to see that all runs.")] = False,
     layers: Annotated[bool, typer.Option(help="Whether single layers are measured.")] = True,
     networks: Annotated[bool, typer.Option(help="Whether networks are measured.")] = True,
-    turns: Annotated[int, typer.Option(help="How often the contenders take turns.")] = 9,
+    turns: Annotated[int, typer.Option(help="How often the contenders take turns.")] = 7,
     larq: Annotated[
         str | None, typer.Option(help="A Python that has larq-compute-engine, see `benchmarks.larq_layers`.")
     ] = None,

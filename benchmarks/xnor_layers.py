@@ -118,22 +118,24 @@ def by_torch(size: int, channels: int, batch: int, layout: str) -> Call:
 def take_turns(calls: dict[str, Call], turns: int, block: float = BLOCK) -> dict[str, float]:
     """The median seconds of each contender's calls.
 
-    Each time another one begins. A turn is a call that is not timed, after a pause in which the threads of the one
-    before fall asleep, and then as many calls as fill the block.
+    Each time another one begins. A turn is, after a pause in which the threads of the one before fall asleep, a call
+    that is not timed, where calls are so short that it matters, and then as many calls as fill the block.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    often = {}
+    often, short = {}, {}
     for name, call in calls.items():
         call()
         begin = time.perf_counter()
         call()
-        often[name] = max(1, round(block / (time.perf_counter() - begin)))
+        taken = time.perf_counter() - begin
+        often[name], short[name] = max(1, round(block / taken)), taken < 10 * block
     names = list(calls)
     for turn in range(turns):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             time.sleep(0.01)
-            calls[name]()
+            if short[name]:
+                calls[name]()
             begin = time.perf_counter()
             for _ in range(often[name]):
                 calls[name]()
@@ -156,7 +158,7 @@ def cost_of_a_call() -> dict[str, float]:
 
 def main(
     threads: Annotated[int, typer.Option(help="Threads of everybody.")] = 1,
-    turns: Annotated[int, typer.Option(help="How often the contenders take turns.")] = 9,
+    turns: Annotated[int, typer.Option(help="How often the contenders take turns.")] = 7,
     channels: Annotated[list[int] | None, typer.Option(help="Only layers of so many channels.")] = None,
     batches: Annotated[list[int] | None, typer.Option(help="Sizes of the batches.")] = None,
     all_peers: Annotated[bool, typer.Option(help="Whether bfloat16 and PyTorch take part.")] = True,

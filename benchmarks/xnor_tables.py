@@ -22,7 +22,7 @@ def headed(title: str, *heads: str, caption: str = "") -> Table:
     """A table whose first column is text and whose others are numbers."""
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
     for index, head in enumerate(heads):
-        table.add_column(head, justify="right" if index else "left")
+        table.add_column(head, justify="right" if index else "left", no_wrap=not index)
     return table
 
 
@@ -66,12 +66,12 @@ def layers(name: str, told: Told) -> Table:
     call = {who: 1e6 * seconds for who, seconds in told["call"].items()}
     table = headed(
         f"A 3x3 convolution, {name}: how many times as fast as floats",
-        *("H = W, channels", "batch", "ours, ms", "TF f32, ms", "to TF f32", "to TF bf16", "to PyTorch"),
-        *("with floats", "product", "its share"),
+        *("H = W, channels", "batch", "ours, ms", "TF f32, ms", "to TF f32", "to bf16", "to PyTorch"),
+        *("with floats", "product", "share"),
         caption="Ours: bits in, product, thresholds, bits out. With floats: signs, packing, product, scale, floats "
-        "out; to TF f32.\nProduct: integer sums alone, to TF f32, and their share of what xor, popcount and add allow. "
-        f"Every time includes the call:\nof TensorFlow {call['tensorflow']:.0f} us for four layers, of ours "
-        f"{call['ours']:.0f} us for each kernel.",
+        "out; to TF f32.\nProduct: integer sums alone, to TF f32; share: of what xor, popcount and add allow. Every "
+        f"time includes the call,\n{call['tensorflow']:.0f} us of TensorFlow for four layers, {call['ours']:.0f} us of "
+        "ours for each kernel.",
     )
     for row in told["rows"]:
         seconds = row["seconds"]
@@ -123,8 +123,8 @@ def paper(scalar: dict[str, float], told: Told) -> Table:
         "Where 58 times come from: 14x14, 256 channels, 256 filters, 3x3, one image, 1 thread",
         *("", "ms", "to one float at a time", "to four filters together", "to TensorFlow"),
         caption="The paper's 58 are one convolution by words of 64 bits, without access to memory, against floats "
-        "one by one, without\nvectors; were each a clock, 64 * 9 * 256 / (9 * 256 + 64) = 62. Against floats that use "
-        f"the same processor well, {ceiling:.0f} are the ceiling.",
+        "one by one,\nwithout vectors; were each a clock, 64 * 9 * 256 / (9 * 256 + 64) = 62. Against floats that use "
+        f"the same\nprocessor well, {ceiling:.0f} are the ceiling.",
     )
     for name, seconds in {
         "floats, a loop without vectors": scalar["floats"],
@@ -143,9 +143,10 @@ def networks(told: Told) -> Table:
     """A network in a line."""
     table = headed(
         f"Whole networks, images in and logits out, {threads_of(told)}",
-        *("network", "batch", "ours, ms", "TF f32, ms", "to TF f32", "to model.predict", "to PyTorch"),
-        *("file, MB", "float file, MB", "smaller by"),
-        caption="TF f32: the architecture in float layers, one compiled graph. Ours: pack(model).predict(images).",
+        *("network", "batch", "ours, ms", "TF f32, ms", "to TF f32", "to predict", "to PyTorch"),
+        *("file, MB", "float file", "smaller by"),
+        caption="TF f32: the architecture in float layers, called as one compiled graph; to predict: called by "
+        "model.predict.\nOurs: pack(model).predict(images). Files: ours by save, the float one as .keras.",
     )
     for row in told["rows"]:
         seconds, sizes = row["seconds"], row["bytes"]
