@@ -97,18 +97,15 @@ def _walk(
 
 def _why_not_in_chain(node: Node, chain: Chain) -> str | None:
     """Why a layer cannot become part of the comparisons below it; an empty string for a layer of another kind."""
-    padded = any(zero_padding_of(below) is not None for below in chain.path)
-    if is_pointwise(node):
+    if is_pointwise(node) or pooling_of(node) is not None:
         return None
-    if pooling_of(node) is not None:
-        return "zeros are put around its output before the next sign" if padded else None
     if is_flatten(node):
         single = math.prod(node.source.shape[1:3]) == 1
         by_channel = any(is_pointwise(below) and not is_one_by_one(below) for below in chain.path)
         return "the layer behind it treats every pixel in another way" if by_channel and not single else None
     if zero_padding_of(node) is None or node.source.shape[1] is None or node.source.shape[2] is None:
         return ""
-    if padded or any(pooling_of(below) is not None for below in chain.path):
+    if any(zero_padding_of(below) is not None or pooling_of(below) is not None for below in chain.path):
         return "a maximum, or more zeros, come before the next sign"
     try:
         signs = _signs_of_zero(chain.path, node)

@@ -48,6 +48,10 @@ CHAINS: dict[str, Callable[[], keras.Model]] = {
         (7, 7, 4), XnorConv2D(17, 3, name="a"), Norm(name="b"), Pad(((1, 0), (2, 1)), name="c"),
         XnorConv2D(6, 3, 2, "same", name="d"),
     ),
+    "zeros behind a pool": lambda: model_of(
+        (9, 9, 4), XnorConv2D(17, 3, name="a"), Pool(3, 2, "same", name="b"), Norm(name="c"), Pad(1, name="d"),
+        XnorConv2D(6, 3, 2, name="e"),
+    ),
     "vectors": lambda: model_of(
         (70,), XnorDense(65, name="a"), Stock(name="b"), XnorDense(33, weight_scale=False, name="c"), Stock(name="d"),
         XnorDense(5, use_bias=False, name="e"),
