@@ -121,6 +121,8 @@ def _compute_unit(
         panels = 4 if end - panel >= 4 and (wide or pixels == 1) else 1
         begin = panel * PANEL
         count = min(panels * PANEL, filters - begin)
+        # Loops over slices become vectors; an index that is a sum could be negative, as numba sees it, and do not.
+        scales, additions = scale[begin : begin + count], offset[begin : begin + count]
         done, y, z = 0, 0, 0
         while done < pixels:
             # One or two windows at the end are faster one by one, more in a tile whose rest repeats the last.
@@ -138,9 +140,10 @@ def _compute_unit(
                 sums[index] = 0
             _add_window(portable, together, panels, tables, offsets, planes, panel, kernel, dilation, sums)
             for number in range(real):
+                found = sums[number * panels * PANEL : number * panels * PANEL + count]
+                result = results[targets[number] : targets[number] + count]
                 for index in range(count):
-                    total = sums[number * panels * PANEL + index] * share
-                    results[targets[number] + index] = total * scale[begin + index] + offset[begin + index]
+                    result[index] = found[index] * share * scales[index] + additions[index]
             done += real
         panel += panels
 
