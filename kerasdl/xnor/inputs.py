@@ -34,11 +34,14 @@ class Input:
             raise ValueError(f"{self._expected()} Received: {_kind(values)}, which is no array ({error}).") from error
         self._check_kind(array, values)
         self._check_shape(array.shape)
+        if array.dtype.kind in "biu":
+            return np.ascontiguousarray(array, self.dtype)
+        # A float64 may be too large for a float32; a whole number cannot say that it was NaN.
+        floats = "float64" if self.dtype.startswith(("int", "uint")) else self.dtype
         with np.errstate(over="ignore"):
-            converted = np.ascontiguousarray(array, self.dtype)
-        if array.dtype.kind not in "biu":
-            self._check_finite(converted)
-        return converted
+            converted = np.ascontiguousarray(array, floats)
+        self._check_finite(converted)
+        return converted.astype(self.dtype, copy=False)
 
     def _expected(self) -> str:
         return f"The images for {self.name!r} must be numbers of shape {_with_batch(self.shape)}."
@@ -112,9 +115,17 @@ def check_inputs(inputs: tuple[Input, ...], images: Any) -> list[np.ndarray]:
     return arrays
 
 
-def input_of(tensor: keras.KerasTensor) -> Input:
-    """What the input of a Keras model asks for."""
-    return Input(tensor.name, tuple(tensor.shape[1:]), keras.backend.standardize_dtype(tensor.dtype))
+def inputs_of(model: keras.Model) -> tuple[Input, ...]:
+    """What the inputs of a Keras model ask for, in the order of `model.inputs`."""
+    given = model.input
+    # In a dictionary the keys are what they are called, whatever the tensors' names.
+    names = {id(tensor): name for name, tensor in given.items()} if isinstance(given, Mapping) else {}
+    return tuple(
+        Input(
+            names.get(id(tensor), tensor.name), tuple(tensor.shape[1:]), keras.backend.standardize_dtype(tensor.dtype)
+        )
+        for tensor in model.inputs
+    )
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

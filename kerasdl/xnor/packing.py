@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from kerasdl.xnor.inputs import input_of
+from kerasdl.xnor.inputs import inputs_of
 from kerasdl.xnor.packed_model import PackedModel
 from kerasdl.xnor.planning import plan
 
@@ -35,7 +35,6 @@ def pack(model: keras.Model) -> PackedModel:
         True
     """
     planned = plan(model)
-    inputs = tuple(map(input_of, model.inputs))
     names = iter(planned.outputs)
     outputs: Any = keras.tree.map_structure(lambda _: next(names), model.output)
-    return PackedModel(model.name, inputs, tuple(planned.steps), tuple(planned.inputs), outputs)
+    return PackedModel(model.name, inputs_of(model), tuple(planned.steps), tuple(planned.inputs), outputs)

@@ -10,7 +10,7 @@ import rich.table
 from kerasdl.xnor.keras_part import KerasPart
 from kerasdl.xnor.steps import Step
 
-_WIDTH = 110
+_WIDTH = 120
 
 
 def summary_text(name: str, steps: Sequence[Step]) -> str:

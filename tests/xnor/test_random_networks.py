@@ -75,7 +75,9 @@ def convolve(draw, x):
     kernel = draw(st.tuples(st.integers(1, side), st.integers(1, side)))
     options = binary_options(draw, kind)
     if draw(st.booleans()):
-        options["strides"] = draw(st.sampled_from([2, 3, (1, 2)] if kind != "real" else [2, 3]))
+        # TensorFlow's own convolution of one channel gives garbage for some unequal strides.
+        unequal = kind != "real" and x.shape[-1] > 1
+        options["strides"] = draw(st.sampled_from([2, 3, (1, 2)] if unequal else [2, 3]))
     elif draw(st.integers(0, 3)) == 0:
         options["dilation_rate"] = 2
     padding = draw(st.sampled_from(["same", "valid"])) if "dilation_rate" not in options else "same"
@@ -130,7 +132,7 @@ def check_every_step(model, packed, images):
     up to the rounding of sums in another order.
     """
     layers = {layer.name: layer.output for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)}
-    known = keras.Model(model.inputs, layers).predict(images, verbose=0)
+    known = {name: np.asarray(value) for name, value in keras.Model(model.inputs, layers)(images).items()}
     workspace = Workspace()
     workspace.begin(len(images), dict(zip(packed.sources, [images], strict=True)))
     compared = 0
@@ -206,7 +208,7 @@ def check_many(count, folder):
 
 
 def test_equals_keras_on_a_few_random_networks(tmp_path):
-    assert sum(check_many(8, tmp_path)) == 0
+    assert sum(check_many(6, tmp_path)) == 0
 
 
 @pytest.mark.slow
