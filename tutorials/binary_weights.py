@@ -6,8 +6,8 @@ Run:    python -m tutorials.binary_weights
 Takes:  275 seconds on one core of a crowded machine; the 12 epochs of one network 30 to 35 where it is idle
 Expect: Of 1,000 test images 88.8 % right with float weights, 88.2 with ternary, 87.8 with binary ones and 88.4 with
         BinaryConnect: one standard error is 1 point, so a bit does nearly all that 32 do. Packed, 562 kB become 45, 28
-        and 27, and the time per image 1.1 to 1.5 times that of the float network. Of the signs of binary weights 27 %
-        turn in the first epoch, 0.14 % in the last.
+        and 27. The time per image is about that of the float network, with ternary weights 1.5 times (one core). Of the
+        signs of binary weights 27 % turn in the first epoch, 0.14 % in the last.
 
 A network with weights of +1 and -1 multiplies nothing, it only adds and subtracts, and its file is 32 times as small.
 But gradient descent takes steps of thousandths, and between +1 and -1 there is nothing to step on.
@@ -214,7 +214,7 @@ def main(
 
     # What is saved? Packed, a binary weight is one bit and a ternary one two. The maps are real, so every bit still
     # stands for one addition of a float, and the processor can multiply floats as fast as it adds them: such a network
-    # is small rather than fast.
+    # is small, and hardly faster.
     images = np.concatenate([batch for batch, _ in test.as_numpy_iterator()])
     found = costs(models, images, batch_size=8 if quick else 64, rounds=2 if quick else 30)
     accuracies = {name: history.history["val_accuracy"][-1] for name, history in histories.items()}
