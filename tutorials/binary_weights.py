@@ -7,7 +7,8 @@ Takes:  275 seconds on one core of a crowded machine; the 12 epochs of one netwo
 Expect: Of 1,000 test images 88.8 % right with float weights, 88.2 with ternary, 87.8 with binary ones and 88.4 with
         BinaryConnect: one standard error is 1 point, so a bit does nearly all that 32 do. Packed, 562 kB become 45, 28
         and 27. The time per image is about that of the float network, with ternary weights 1.5 times (one core). Of the
-        signs of binary weights 27 % turn in the first epoch, 0.14 % in the last.
+        signs of binary weights 27 % turn in the first epoch, 0.14 % in the last. On all of Fashion-MNIST
+        (`--data fashion_mnist`, 6 epochs): 92.9 % with float weights, 92.4 with binary ones.
 
 A network with weights of +1 and -1 multiplies nothing, it only adds and subtracts, and its file is 32 times as small.
 But gradient descent takes steps of thousandths, and between +1 and -1 there is nothing to step on.
