@@ -10,8 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from kerasdl.xnor.bits import WORD, words_for
-from kerasdl.xnor.processor import compiled
-from kerasdl.xnor.read_only_views import read_only
+from kerasdl.xnor.processor import compiled, read_only
 
 # Numbers below which a second thread costs more than it saves.
 SMALL = 1 << 17

@@ -17,7 +17,7 @@ import numba
 import numpy as np
 
 from kerasdl.xnor.bits import PANEL
-from kerasdl.xnor.processor import vector_kind
+from kerasdl.xnor.processor import read_only, vector_kind
 from kerasdl.xnor.tile_loops import convolve_piece, convolve_pieces
 
 SMALL = 1 << 24
@@ -92,7 +92,7 @@ def convolve_to_bits(
     if panels.shape[0] < quarters:
         out.view(np.uint16)[:, top : top + rows, left : left + columns, panels.shape[0] :] = 0
     walk = ((top * width + left) * quarters, height * width * quarters, width * quarters, quarters, rows, columns)
-    ending = _read_only(np.ascontiguousarray(limits, np.int32)), _read_only(np.ascontiguousarray(flips, bool))
+    ending = read_only(limits, np.int32), read_only(flips, bool)
     _run(bits, panels, kernel_size, strides, dilation, origin, out.view(np.uint16), walk, size, ending, portable)
 
 
@@ -132,11 +132,11 @@ def convolve_to_floats(
     ending = (
         filters,
         length,
-        _constant(whole, 1.0) if scale is None else _read_only(_padded(scale, whole)),
-        _constant(whole, -0.0) if offset is None else _read_only(_padded(offset, whole)),
-        _constant(1, 1.0) if input_scale is None else _read_only(input_scale.reshape(-1)),
+        _constant(whole, 1.0) if scale is None else read_only(_padded(scale, whole)),
+        _constant(whole, -0.0) if offset is None else read_only(_padded(offset, whole)),
+        _constant(1, 1.0) if input_scale is None else read_only(input_scale.reshape(-1)),
         0 if input_scale is None else 1,
-        _constant(whole, -0.0) if residual is None else _read_only(residual.reshape(-1)),
+        _constant(whole, -0.0) if residual is None else read_only(residual.reshape(-1)),
         0 if residual is None else 1,
     )
     _run(bits, panels, kernel_size, strides, dilation, origin, out, _dense_walk(out), out.shape[1:3], ending, portable)
@@ -150,14 +150,7 @@ def _described(value: np.ndarray) -> str:
 @functools.lru_cache(maxsize=256)
 def _constant(size: int, value: float) -> np.ndarray:
     """What stands for an operand that is left out: 1, or -0, for x + (-0) is x for every x, and +0 turns -0 into +0."""
-    return _read_only(np.full(size, value, np.float32))
-
-
-def _read_only(values: np.ndarray) -> np.ndarray:
-    """A view that cannot be written: numba compiles anew for each mixture of arrays that can and that cannot be."""
-    view = values.view()
-    view.setflags(write=False)
-    return view
+    return read_only(np.full(size, value, np.float32))
 
 
 def _padded(values: np.ndarray, size: int) -> np.ndarray:
@@ -206,7 +199,7 @@ def _run(
     pieces = 1 if pixels * panels.size * 64 < SMALL else numba.get_num_threads()
     if portable is None:
         portable = vector_kind() == "portable"
-    read = _read_only(bits.reshape(-1)), _read_only(panels), taps
+    read = read_only(bits.reshape(-1)), read_only(panels), taps
     job = *read, walk, pixels, out.reshape(-1), out_walk, ending, portable or None
     if pieces == 1:
         convolve_piece(0, 1, *job)
@@ -245,4 +238,4 @@ def _layout(
     taps = (rows[:, None, None] + columns[:, None] + np.arange(words, dtype=np.int64)).reshape(-1)
     first = (origin[0] * width + origin[1]) * words
     walk = (first, height * width * words, strides[0] * width * words, strides[1] * words, size[0], size[1])
-    return _read_only(taps), walk
+    return read_only(taps), walk

@@ -6,8 +6,7 @@ import numba
 import numpy as np
 
 from kerasdl.xnor.bits import pack_bits
-from kerasdl.xnor.processor import compiled
-from kerasdl.xnor.read_only_views import read_only
+from kerasdl.xnor.processor import compiled, read_only
 
 # Words to read below which a second thread costs more than it saves.
 SMALL = 1 << 15

@@ -1,4 +1,4 @@
-"""What the processor can do for which numba compiles, which need not be all that it could, and how it compiles."""
+"""The processor for which numba compiles, which need not do all it could; how it compiles, and what it is given."""
 
 import functools
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numba
+import numpy as np
 from numba.core.registry import cpu_target
 
 _PROBE = """
@@ -63,3 +64,20 @@ def compiled(**options: Any) -> Any:
             return numba.njit(nogil=True, **options)(function)
 
     return decorate
+
+
+def read_only(values: np.ndarray, dtype: Any = None) -> np.ndarray:
+    """The same numbers in C order, not to be written to: a view where they are so already, or else a copy.
+
+    Inputs of compiled functions are given so: numba compiles anew for each mixture of arrays that can be written and
+    that cannot.
+
+    Example:
+        >>> values = np.zeros(3, "float32")
+        >>> view = read_only(values)
+        >>> values.flags.writeable, view.flags.writeable, np.shares_memory(values, view)
+        (True, False, True)
+    """
+    view = np.ascontiguousarray(values, dtype).view()
+    view.setflags(write=False)
+    return view

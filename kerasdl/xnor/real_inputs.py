@@ -7,8 +7,7 @@ import numpy as np
 
 from kerasdl.xnor.bits import PANEL
 from kerasdl.xnor.lookup_tiles import ROWS, add_products, write_table
-from kerasdl.xnor.processor import compiled, vector_kind
-from kerasdl.xnor.read_only_views import read_only
+from kerasdl.xnor.processor import compiled, read_only, vector_kind
 from kerasdl.xnor.weight_codes import CODES, GROUP
 
 # Windows that share each code that is read, in registers.

@@ -5,8 +5,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from kerasdl.xnor.processor import compiled
-from kerasdl.xnor.read_only_views import read_only
+from kerasdl.xnor.processor import compiled, read_only
 
 # Numbers below which a second thread costs more than it saves.
 SMALL = 1 << 16
