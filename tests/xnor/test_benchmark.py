@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-TABLES = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "xnor_tables.py"))
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+TABLES = runpy.run_path(str(BENCHMARKS / "xnor_tables.py"))
 
 
 def row(channels, *, chain, product=1.0, tensorflow=12.0, **more):
@@ -55,3 +56,10 @@ def test_the_loops_stand_beside_the_ceiling():
     (words,) = (line for line in lines if "64 bits, a loop" in line)
     assert "50.00x" in words
     assert "20 are" in " ".join(lines)
+
+
+def test_the_loops_are_those_that_the_table_shows():
+    scalar = runpy.run_path(str(BENCHMARKS / "scalar_loops.py"))["measure"](2, 64, 1)
+    assert 0 < scalar["words"] < scalar["floats"]
+    assert 0 < scalar["four_words"] < scalar["four_floats"] < scalar["floats"]
+    assert len(printed(TABLES["paper"](scalar, told(1, row(256, chain=0.5))))) > 4
