@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numba
 import numpy as np
 import rich
 import rich.table
@@ -29,7 +28,6 @@ class Costs:
         file_bytes: The file of the packed network, with the description of what to do with them.
         keras_milliseconds: A compiled call, per image, with all threads.
         packed_milliseconds: The packed network, per image, with as many threads.
-        one_thread_milliseconds: The packed network, per image, with one thread for its bits.
         same_classes: The share of the images of which both say the same class.
     """
 
@@ -38,7 +36,6 @@ class Costs:
     file_bytes: int
     keras_milliseconds: float
     packed_milliseconds: float
-    one_thread_milliseconds: float
     same_classes: float
 
 
@@ -76,8 +73,8 @@ def file_bytes(packed: PackedModel) -> int:
 
 def milliseconds(
     models: dict[str, keras.Model], packed: dict[str, PackedModel], images: np.ndarray, rounds: int
-) -> dict[str, tuple[float, float, float]]:
-    """The median time per image in Keras, packed, and packed with one thread.
+) -> dict[str, tuple[float, float]]:
+    """The median time per image in Keras and packed, both with all threads.
 
     All are called in turn, so that a busy moment of the machine meets them alike.
 
@@ -87,28 +84,23 @@ def milliseconds(
         images: One batch.
         rounds: How often each is called.
     """
-    threads = numba.get_num_threads()
     batch = tf.constant(images)
-    calls: dict[tuple[str, str], tuple[int, Callable[[], Any]]] = {}
+    calls: dict[tuple[str, str], Callable[[], Any]] = {}
     for name, model in models.items():
         compiled = tf.function(partial(model, training=False))
-        run = partial(packed[name].predict, images, batch_size=len(images))
-        calls[name, "keras"] = threads, partial(compiled, batch)
-        calls[name, "packed"] = threads, run
-        calls[name, "one thread"] = 1, run
+        calls[name, "keras"] = partial(compiled, batch)
+        calls[name, "packed"] = partial(packed[name].predict, images, batch_size=len(images))
     taken: dict[tuple[str, str], list[float]] = {key: [] for key in calls}
     for repeat in range(rounds + 2):
-        for key, (wanted, call) in calls.items():
-            numba.set_num_threads(wanted)
+        for key, call in calls.items():
             call()  # brings back what the others have driven out of the caches
             begin = time.perf_counter()
             np.asarray(call())
             # The first calls compile and warm up.
             if repeat >= 2:
                 taken[key].append(1000 * (time.perf_counter() - begin) / len(images))
-    numba.set_num_threads(threads)
-    forms = ("keras", "packed", "one thread")
-    return {name: tuple(float(np.median(taken[name, form])) for form in forms) for name in models}  # type: ignore[misc]
+    medians = {key: float(np.median(values)) for key, values in taken.items()}
+    return {name: (medians[name, "keras"], medians[name, "packed"]) for name in models}
 
 
 def picture(accuracies: dict[str, float], found: dict[str, Costs], count: int, title: str) -> Any:
@@ -125,11 +117,11 @@ def picture(accuracies: dict[str, float], found: dict[str, Costs], count: int, t
     return plots.scatter(
         [cost.packed_bytes / 1000 for cost in found.values()],
         [100 * accuracies[name] for name in found],
-        [f"{name}, {cost.one_thread_milliseconds:.3f} ms" for name, cost in found.items()],
+        [f"{name}, {cost.packed_milliseconds:.3f} ms" for name, cost in found.items()],
         x_label="packed weights, kB",
         y_label=f"test images right, % (± {error:.1f})",
-        sizes=[cost.one_thread_milliseconds for cost in found.values()],
-        size_label="time per image, packed, one thread",
+        sizes=[cost.packed_milliseconds for cost in found.values()],
+        size_label="time per image, packed",
         log_x=True,
         title=title,
     )
@@ -142,12 +134,12 @@ def print_table(accuracies: dict[str, float], found: dict[str, Costs]) -> None:
         accuracies: The share of test images that each network has right.
         found: What each network costs.
     """
-    titles = ("right", "kB", "packed", "file", "ms", "packed", "1 thread")
+    titles = ("right", "kB", "packed", "file", "ms", "packed")
     columns = [rich.table.Column(title, justify="right") for title in titles]
-    caption = "kB: weights in Keras, packed, and as a file. ms: per image in Keras, packed, and packed with one thread."
+    caption = "kB: weights in Keras, packed, and as a file. ms: per image in Keras and packed, both with all threads."
     table = rich.table.Table("network", *columns, caption=caption)
     for name, cost in found.items():
         sizes = (f"{size / 1000:.1f}" for size in (cost.keras_bytes, cost.packed_bytes, cost.file_bytes))
-        times = (cost.keras_milliseconds, cost.packed_milliseconds, cost.one_thread_milliseconds)
+        times = (cost.keras_milliseconds, cost.packed_milliseconds)
         table.add_row(name, f"{accuracies[name]:.1%}", *sizes, *(f"{each:.3f}" for each in times))
     rich.print(table)
