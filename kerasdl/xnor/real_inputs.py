@@ -193,8 +193,10 @@ def convolve_real(
     scale = read_only(np.ones(filters) if scale is None else scale, np.float32)
     offset = read_only(np.zeros(filters) if offset is None else offset, np.float32)
     if x.shape[1:3] == (1, 1) and out.shape[1:3] == (1, 1) and kernel_size == (1, 1) and pads == (0, 0):
-        # The vectors of a batch lie side by side like pixels: those of a tile share each weight that is read.
+        # The vectors of a batch lie side by side like pixels: those of a tile share each weight that is read. Strides
+        # said nothing about one pixel; between vectors they would leave some out.
         x, out = x.reshape(1, 1, len(x), -1), out.reshape(1, 1, len(x), -1)
+        strides = (1, 1)
     threads = numba.get_num_threads()
     block, units = _divide(out.shape, -(-x.shape[3] // GROUP), kernel_size, strides, dilation, planes.shape[1], threads)
     wide = not portable and vector_kind().startswith("avx512")

@@ -76,6 +76,15 @@ def test_dense_layers_are_as_near_as_float32_can_be(batch, inputs, units, values
     np.testing.assert_array_equal(portable, plain)
 
 
+@pytest.mark.parametrize("strides", [(2, 2), (1, 2), (3, 1)])
+def test_strides_over_one_pixel_leave_no_image_out(strides):
+    rng = np.random.default_rng(0)
+    kernel = rng.choice([-1, 1], size=(1, 1, 5, 17))
+    x = rng.integers(-9, 10, size=(4, 1, 1, 5)).astype("float32")
+    found = convolved(x, kernel, (1, 1), **{**PLAIN, "strides": strides})
+    np.testing.assert_array_equal(found[:, 0, 0], x[:, 0, 0] @ kernel[0, 0])
+
+
 def test_rounding_does_not_grow_with_the_length_of_a_sum():
     # One number 36,864 times: added one by one, float32 loses five digits.
     x = np.full((1, 1, 1, 36864), 0.1, "float32")
