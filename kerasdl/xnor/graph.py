@@ -2,9 +2,12 @@
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import keras
+
+from kerasdl.xnor.inputs import inputs_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,7 +38,8 @@ class Node:
         shared: Whether the layer is called more than once.
         original: The layer of the model that `layer` has taken the place of, if it has.
         folded: The call of a batch normalisation that the layer does as well, once it is folded into its weights.
-        split_off: Whether it is the activation of a packed layer, which the model has no layer for.
+        split_off: Whether the model has no layer for it: the activation of a packed layer, or a change of dtype that
+            a nested model makes of what it is given.
     """
 
     name: str
@@ -55,7 +59,7 @@ class Node:
 
     @property
     def stands_for(self) -> tuple[str, ...]:
-        """The names of the model's layers that it is: none for an activation that was split off."""
+        """The names of the model's layers that it is, if any."""
         if self.split_off:
             return ()
         return (self.name,) if self.folded is None else (self.name, self.folded.name)
@@ -142,7 +146,10 @@ def read_graph(model: keras.Model) -> Graph:
     """
     _check(model)
     reader = _Reader()
-    inputs = [Value(f"input:{name}", tensor.shape, tensor.dtype) for name, tensor in _named_inputs(model)]
+    inputs = [
+        Value(f"input:{given.name}", tensor.shape, given.dtype)
+        for given, tensor in zip(inputs_of(model), model.inputs, strict=True)
+    ]
     outputs = reader.read(model, inputs, "")
     counts: dict[int, int] = {}
     for node in reader.nodes:
@@ -175,13 +182,11 @@ class _Reader:
             results = stand_in(*args, **kwargs)
             flat = keras.tree.flatten(results)
             kept.extend(flat)
-            # Keras notes `mask=None` of a nested model and `training=False` of a dropout: neither says anything here.
-            silent = {"mask": None, "training": False}
-            kwargs = {key: value for key, value in kwargs.items() if value is not silent.get(key)}
+            kwargs = {key: value for key, value in kwargs.items() if not _says_nothing(key, value)}
             args, kwargs = keras.tree.map_structure(lambda leaf: values.get(id(leaf), leaf), (args, kwargs))
             name = self._free_name(prefix + operation.name)
-            if has_graph(operation) and not kwargs and len(args) == 1:
-                outputs = self.read(operation, keras.tree.flatten(args[0]), f"{name}/")
+            if has_graph(operation) and not kwargs and len(args) == 1 and _fits(operation, args[0]):
+                outputs = self.read(operation, self._cast(operation, keras.tree.flatten(args[0]), name), f"{name}/")
             else:
                 outputs = [
                     Value(name if len(flat) == 1 else f"{name}:{place}", tensor.shape, tensor.dtype)
@@ -193,6 +198,20 @@ class _Reader:
 
         copy = keras.models.clone_model(plain, tensors, clone_function=_StandIn, call_function=call)
         return [values[id(tensor)] for tensor in copy.outputs]
+
+    def _cast(self, model: keras.Model, given: list[Value], prefix: str) -> list[Value]:
+        """What a nested model makes of its inputs first: numbers of the dtypes that it was built for."""
+        cast = []
+        for value, tensor in zip(given, model.inputs, strict=True):
+            dtype = keras.backend.standardize_dtype(tensor.dtype)
+            if value.dtype != dtype:
+                source = keras.Input(batch_shape=value.shape, dtype=value.dtype)
+                operation = keras.Model(source, keras.ops.cast(source, dtype)).operations[-1]
+                result = Value(self._free_name(f"{prefix}/{dtype}"), value.shape, dtype)
+                self.nodes.append(Node(result.name, operation, (value,), {}, (result,), split_off=True))
+                value = result
+            cast.append(value)
+        return cast
 
     def _free_name(self, name: str) -> str:
         free, number = name, 1
@@ -213,15 +232,46 @@ def has_graph(model: Any) -> bool:
     return isinstance(model, own) and type(model).call is own.call
 
 
+def held_layers(layer: Any) -> Iterator[keras.layers.Layer]:
+    """The layer, and all that it holds: those of models and wrappers, and attributes of layers of one's own."""
+    seen, waiting = set(), [layer]
+    while waiting:
+        known = waiting.pop()
+        if id(known) in seen:
+            continue
+        seen.add(id(known))
+        if isinstance(known, keras.layers.Layer):
+            yield known
+            waiting.extend(vars(known).values())
+        elif isinstance(known, list | tuple | set):
+            waiting.extend(known)
+        elif isinstance(known, dict):
+            waiting.extend(known.values())
+
+
 def _weights(layer: Any) -> list[Any]:
     return list(getattr(layer, "weights", ()))
 
 
-def _named_inputs(model: keras.Model) -> list[tuple[str, Any]]:
-    names = list(getattr(model, "input_names", None) or ())
-    if len(names) != len(model.inputs):
-        names = [tensor.name for tensor in model.inputs]
-    return list(zip(names, model.inputs, strict=True))
+def _says_nothing(key: str, value: Any) -> bool:
+    """Keras notes `training=False` of a dropout, and of a nested model `mask=None`, or None for each of its inputs."""
+    return (key == "training" and value is False) or (
+        key == "mask" and all(leaf is None for leaf in keras.tree.flatten(value))
+    )
+
+
+def _fits(model: keras.Model, given: Any) -> bool:
+    """Whether the inputs come as the model was built with, so that Keras puts them into no other order or shape."""
+    structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    values = keras.tree.flatten(given)
+    if len(values) != len(model.inputs) or not all(isinstance(value, Value) for value in values):
+        return False
+    if len(values) > 1:
+        try:
+            keras.tree.assert_same_structure(keras.tree.lists_to_tuples(given), keras.tree.lists_to_tuples(structure))
+        except (TypeError, ValueError):
+            return False
+    return all(len(value.shape) == len(tensor.shape) for value, tensor in zip(values, model.inputs, strict=True))
 
 
 def _check(model: Any) -> None:

@@ -53,6 +53,8 @@ class Input:
         received, advice = f"values of dtype {array.dtype}", "Convert them to float32 or uint8 first."
         if array.dtype.kind == "O" and array.ndim == 0:
             received, advice = _kind(values), "Pass arrays; of a data set or a generator, one batch after the other."
+        elif array.dtype.kind == "O" and array.ndim == len(self.shape) + 1:
+            advice = "Convert them with `images.astype('float32')`."
         elif array.dtype.kind == "O":
             advice = "Images of different sizes cannot be stacked: resize them first."
         elif array.dtype.kind in "US":
@@ -99,7 +101,7 @@ def check_inputs(inputs: tuple[Input, ...], images: Any) -> list[np.ndarray]:
             raise ValueError(f"`images` must have the keys {names}. Received: the keys {list(images)}.")
         given = [images[name] for name in names]
     elif len(inputs) == 1:
-        given = [images]
+        given = list(images) if _is_list_of_one(images, inputs[0]) else [images]
     elif isinstance(images, list | tuple) and len(images) == len(inputs):
         given = list(images)
     else:
@@ -117,7 +119,8 @@ def check_inputs(inputs: tuple[Input, ...], images: Any) -> list[np.ndarray]:
 
 def inputs_of(model: keras.Model) -> tuple[Input, ...]:
     """What the inputs of a Keras model ask for, in the order of `model.inputs`."""
-    given = model.input
+    # A sequential model has one input, but no `input` before it has been called on a symbolic tensor.
+    given = None if isinstance(model, keras.Sequential) else model.input
     # In a dictionary the keys are what they are called, whatever the tensors' names.
     names = {id(tensor): name for name, tensor in given.items()} if isinstance(given, Mapping) else {}
     return tuple(
@@ -126,6 +129,12 @@ def inputs_of(model: keras.Model) -> tuple[Input, ...]:
         )
         for tensor in model.inputs
     )
+
+
+def _is_list_of_one(images: Any, wanted: Input) -> bool:
+    """Whether a list holds the only input, as Keras takes it, and not the images themselves."""
+    one = isinstance(images, list | tuple) and len(images) == 1
+    return one and getattr(images[0], "ndim", None) == len(wanted.shape) + 1
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

@@ -36,5 +36,12 @@ def pack(model: keras.Model) -> PackedModel:
     """
     planned = plan(model)
     names = iter(planned.outputs)
-    outputs: Any = keras.tree.map_structure(lambda _: next(names), model.output)
+    outputs: Any = keras.tree.map_structure(lambda _: next(names), _output_of(model))
     return PackedModel(model.name, inputs_of(model), tuple(planned.steps), tuple(planned.inputs), outputs)
+
+
+def _output_of(model: keras.Model) -> Any:
+    """The structure that the model's `predict` gives: of a list of one output, that output."""
+    # A sequential model has one output, but no `output` before it has been called on a symbolic tensor.
+    output = model.outputs[0] if isinstance(model, keras.Sequential) else model.output
+    return output[0] if isinstance(output, list | tuple) and len(output) == 1 else output
