@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
-from kerasdl.xnor.graph import Graph, Node, Value
-from kerasdl.xnor.keras_part import KerasPart
+from kerasdl.xnor.graph import Graph, Node, Value, held_layers
+from kerasdl.xnor.keras_part import KerasPart, give_weights
 from kerasdl.xnor.steps import Step
 
 
@@ -75,7 +75,7 @@ def _make_part(name: str, nodes: list[Node], wanted: set[str], reasons: dict[str
         tensors.update(zip(node.outputs, results, strict=True))
     for node in nodes:
         if isinstance(node.layer, keras.layers.Layer):
-            copies[id(node.layer)].set_weights(node.layer.get_weights())
+            give_weights(copies[id(node.layer)], node.layer.get_weights())
     outputs = [value for node in nodes for value in node.outputs if value.name in wanted]
     model = keras.Model([tensors[value] for value in sources], [tensors[value] for value in outputs], name=name)
     names = [known for node in nodes for known in node.stands_for]
@@ -101,14 +101,45 @@ def _free_name(address: str, taken: set[str]) -> str:
 
 def _copy(node: Node, name: str) -> Any:
     """The layer again, with weights of its own, through the same configuration that a saved file would hold."""
+    _check_vocabularies(node)
     try:
         config = keras.saving.serialize_keras_object(node.layer)
         config["config"]["name"] = name
+        if isinstance(node.layer, keras.layers.IntegerLookup):
+            config["config"].update(_vocabulary(node.layer))
         return keras.saving.deserialize_keras_object(config, safe_mode=True)
     except Exception as error:
+        if isinstance(node.layer, keras.layers.Lambda):
+            raise ValueError(
+                f"The layer {node.name!r} (Lambda) must run in Keras, and no file can hold its code safely. Write it "
+                "with operations of keras.ops in its place, or as a keras.layers.Layer with a get_config, under "
+                "@keras.saving.register_keras_serializable(), and copy the weights."
+            ) from error
         raise ValueError(
             f"The layer {node.name!r} ({type(node.layer).__name__}) has no packed form, and to run in Keras it must be "
             "one that can be saved and loaded, which it is not: give it a get_config, and put "
             "@keras.saving.register_keras_serializable() before its class. The reason: "
             f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
         ) from error
+
+
+_LOOKUPS = (keras.layers.IntegerLookup, keras.layers.StringLookup, keras.layers.TextVectorization)
+
+
+def _vocabulary(layer: keras.layers.IntegerLookup) -> dict[str, Any]:
+    """What it has learnt, which is neither in its configuration nor in its weights."""
+    if layer.output_mode == "tf_idf":
+        return {}
+    return {"vocabulary": [int(number) for number in layer.get_vocabulary(include_special_tokens=False)]}
+
+
+def _check_vocabularies(node: Node) -> None:
+    """Refuses words and numbers that a copy would not know."""
+    for layer in held_layers(node.layer):
+        copied = layer is node.layer and isinstance(layer, keras.layers.IntegerLookup) and _vocabulary(layer)
+        if isinstance(layer, _LOOKUPS) and not copied and layer.get_config()["vocabulary"] is None:
+            raise ValueError(
+                f"The layer {layer.name!r} ({type(layer).__name__}) must have its vocabulary from where it was made, "
+                "to run in Keras. Received: one that it has learnt with adapt. Make it with "
+                "`vocabulary=layer.get_vocabulary(include_special_tokens=False)`, or look up before the network."
+            )

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl.xnor.graph import held_layers
 from kerasdl.xnor.steps import Step
 from kerasdl.xnor.workspaces import Workspace
 
@@ -39,6 +40,10 @@ class KerasPart(Step):
         self._expect(len(self.outputs) == made, f"{made} outputs, as its model has", self.outputs)
         self._dtypes = [np.dtype(tf.as_dtype(tensor.dtype).as_numpy_dtype) for tensor in self.model.inputs]
         self._compiled: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is compiled can be neither copied nor sent to another process, and is compiled there anew.
+        return {**self.__dict__, "_compiled": None}
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -104,8 +109,22 @@ class KerasPart(Step):
     def from_parts(cls, settings: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
         """The step again; nothing in the configuration can run code of its own."""
         model = keras.saving.deserialize_keras_object(settings["model"], safe_mode=True)
-        model.set_weights([arrays[f"weight{number}"] for number in range(len(arrays))])
+        give_weights(model, [arrays[f"weight{number}"] for number in range(len(arrays))])
         return cls(**{**settings, "layers": tuple(settings["layers"]), "model": model})
+
+
+def give_weights(layer: keras.layers.Layer, weights: list[np.ndarray]) -> None:
+    """Sets the weights of a layer or a model, and renews what its layers have computed from them.
+
+    Args:
+        layer: A built one.
+        weights: In the order of `layer.weights`.
+    """
+    layer.set_weights(weights)
+    for held in held_layers(layer):
+        if isinstance(held, keras.layers.Normalization):
+            # It computes with tensors, which it makes of its weights when it adapts or is loaded.
+            held.finalize_state()
 
 
 def _all_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
