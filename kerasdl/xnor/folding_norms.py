@@ -29,6 +29,9 @@ def fold_norms(graph: Graph, products: set[Node], before_signs: set[Node]) -> No
         if type(norm.layer) not in NORMS or not is_per_channel(norm) or norm.shared or norm in before_signs:
             continue
         node = producers.get(norm.source)
+        # With a short dtype the layers round between them; folded they would not.
+        if {norm.source.dtype, norm.output.dtype} != {"float32"}:
+            continue
         if node is None or readers[norm.source] != [norm] or norm.source in graph.outputs or node.folded is not None:
             continue
         if node in products:
@@ -56,7 +59,7 @@ def _is_ordinary(node: Node) -> bool:
 
 
 def _folded(layer: Any, shape: tuple[int | None, ...], norm: Any) -> Any:
-    factor, shift = factor_and_shift(norm)
+    factor, shift = _factor_and_shift(norm)
     bias = np.asarray(layer.bias, "float64") if layer.use_bias else 0.0
     folded = type(layer).from_config({**layer.get_config(), "use_bias": True})
     folded.build(shape)
@@ -64,7 +67,26 @@ def _folded(layer: Any, shape: tuple[int | None, ...], norm: Any) -> Any:
     return folded
 
 
-def factor_and_shift(norm: Any) -> tuple[np.ndarray, np.ndarray]:
+def scale_and_offset(node: Node) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """What a packed layer's sums are multiplied by, and what is then added, with its norm; None where nothing is."""
+    layer = node.layer
+    scale = layer.kernel_scale()
+    scale = None if scale is None else np.asarray(scale, "float32")
+    offset = np.asarray(layer.bias, "float32") if layer.use_bias else None
+    if node.folded is None:
+        return scale, offset
+    factor, shift = _factor_and_shift(node.folded.layer)
+    folded = factor if scale is None else scale * factor
+    moved = shift if offset is None else offset * factor + shift
+    channels = node.output.shape[-1]
+    return _float32(folded, channels), _float32(moved, channels)
+
+
+def _float32(numbers: np.ndarray, channels: int) -> np.ndarray:
+    return np.array(np.broadcast_to(numbers, (channels,)), "float32")
+
+
+def _factor_and_shift(norm: Any) -> tuple[np.ndarray, np.ndarray]:
     """Batch normalisation in inference as `y = factor x + shift`, in double precision."""
     gamma = np.asarray(norm.gamma, "float64") if norm.scale else 1.0
     beta = np.asarray(norm.beta, "float64") if norm.center else 0.0

@@ -19,19 +19,20 @@ from kerasdl.layers import (
     sign_ste,
     swish_sign,
 )
-from kerasdl.xnor.graph import Node, Value
+from kerasdl.xnor.graph import Node, Value, held_layers
 
 SIGNED = (XnorConv2D, XnorDense)
 REAL = (BinaryConv2D, BinaryDense, TernaryConv2D, TernaryDense)
 NORMS = (keras.layers.BatchNormalization, FusedBatchNormalization)
 
+_SIGNS = (approx_sign, sign_ste, swish_sign)
 _activations = keras.activations
 # Functions of one number that never fall: a sign behind them has one threshold, whatever real number goes in.
 RISING = (
     _activations.celu, _activations.elu, _activations.exponential, _activations.hard_sigmoid, _activations.hard_tanh,
     _activations.leaky_relu, _activations.linear, _activations.log_sigmoid, _activations.relu, _activations.relu6,
     _activations.selu, _activations.sigmoid, _activations.softplus, _activations.softsign, _activations.tanh,
-    approx_sign, sign_ste, swish_sign,
+    *_SIGNS,
 )  # fmt: skip
 # Others: every sum that can occur is tried, so these need not be known to rise.
 TRIED = (_activations.gelu, _activations.hard_silu, _activations.mish, _activations.silu)
@@ -52,22 +53,15 @@ class Pooling:
     padding: str
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """How many windows there are."""
-        return window_count((height, width), self.window, self.strides, self.padding)
+        """How many windows there are, down and across."""
+        if self.padding == "same":
+            return -(-height // self.strides[0]), -(-width // self.strides[1])
+        return (height - self.window[0]) // self.strides[0] + 1, (width - self.window[1]) // self.strides[1] + 1
 
 
 def known_size(value: Value) -> bool:
     """Whether all but the batch is known before."""
     return None not in value.shape[1:]
-
-
-def window_count(
-    size: tuple[int, int], window: tuple[int, int], strides: tuple[int, int], padding: str
-) -> tuple[int, int]:
-    """How many windows fit, down and across, for "valid" or "same"."""
-    if padding == "same":
-        return -(-size[0] // strides[0]), -(-size[1] // strides[1])
-    return (size[0] - window[0]) // strides[0] + 1, (size[1] - window[1]) // strides[1] + 1
 
 
 def same_pads(size: int, window: int, stride: int) -> tuple[int, int]:
@@ -79,6 +73,15 @@ def same_pads(size: int, window: int, stride: int) -> tuple[int, int]:
 def is_product(node: Node) -> bool:
     """Whether it is one of the layers that have a form in bits."""
     return isinstance(node.layer, SIGNED + REAL)
+
+
+def takes_signs(node: Node) -> bool:
+    """Whether it takes signs, packed or not: the layer itself, its activation, or a layer that it holds."""
+    layers = list(held_layers(node.layer))
+    functions = [getattr(layer, "activation", None) for layer in layers]
+    return any(isinstance(layer, SIGNED) for layer in layers) or any(
+        function is known for function in functions for known in _SIGNS
+    )
 
 
 def why_not_packed(node: Node) -> str | None:

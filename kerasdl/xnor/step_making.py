@@ -9,9 +9,9 @@ import numpy as np
 from kerasdl.xnor.bits import PANEL, pack_filters
 from kerasdl.xnor.chains import Chain
 from kerasdl.xnor.convolution_steps import ConvolveBits, ConvolveFloats
+from kerasdl.xnor.folding_norms import scale_and_offset
 from kerasdl.xnor.graph import Graph, Node, Value
 from kerasdl.xnor.layer_kinds import SIGNED, pooling_of, same_pads
-from kerasdl.xnor.product_steps import kernel_signs, scale_and_offset
 from kerasdl.xnor.real_steps import InputScales, RealConvolve
 from kerasdl.xnor.shapes import BitShape, Border
 from kerasdl.xnor.steps import Binarize, CopyBits, PoolBits, Step
@@ -138,7 +138,7 @@ class StepMaker:
             kernel = (own.top + shape.height + own.bottom, own.left + shape.width + own.right)
             strides = dilation = size = (1, 1)
         return {
-            "name": node.name, "source": source, "input": shape, "panels": pack_filters(kernel_signs(node, kernel)),
+            "name": node.name, "source": source, "input": shape, "panels": pack_filters(_kernel_signs(node, kernel)),
             "kernel_size": kernel, "strides": strides, "dilation": dilation, "origin": origin, "size": size,
             "filters": int(node.output.shape[-1]), "layers": node.stands_for, "float_bytes": node.float_bytes,
         }  # fmt: skip
@@ -171,7 +171,8 @@ class StepMaker:
         single = type(addition.layer) is keras.layers.Add and not addition.shared and not addition.kwargs
         inputs = addition.inputs
         fits = single and len(inputs) == 2 and inputs[0] is not inputs[1]
-        alike = fits and inputs[0].shape[1:] == inputs[1].shape[1:] and inputs[0].dtype == inputs[1].dtype
+        dtypes = {value.dtype for value in (*inputs, *addition.outputs)}
+        alike = fits and inputs[0].shape[1:] == inputs[1].shape[1:] and dtypes == {"float32"}
         return addition if alike else None
 
     def _make_input_scales(self, node: Node) -> str:
@@ -206,12 +207,18 @@ class StepMaker:
         self.steps.append(
             RealConvolve(
                 name=node.name, source=node.source.name, output=node.output.name,
-                planes=pack_codes(kernel_signs(node, kernel)), input_size=(height, width), channels=channels,
+                planes=pack_codes(_kernel_signs(node, kernel)), input_size=(height, width), channels=channels,
                 kernel_size=kernel, strides=strides, dilation=dilation, pads=pads, size=size,
                 filters=int(node.output.shape[-1]), scale=scale, offset=offset, vector=len(node.output.shape) == 2,
                 layers=node.stands_for, float_bytes=node.float_bytes,
             )
         )  # fmt: skip
+
+
+def _kernel_signs(node: Node, kernel_size: tuple[int, int]) -> np.ndarray:
+    """Its weights' signs as those of a convolution: `(height, width, channels, filters)`."""
+    signs = np.asarray(node.layer.kernel_signs())
+    return signs.reshape(*kernel_size, -1, signs.shape[-1])
 
 
 def _picture(value: Value) -> tuple[int, int, int]:

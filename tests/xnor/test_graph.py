@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasdl.layers import XnorDense
+from kerasdl.layers import XnorConv2D, XnorDense
 from kerasdl.xnor import pack
 from kerasdl.xnor.graph import read_graph
 from kerasdl.xnor.planning import plan
@@ -51,6 +51,84 @@ def test_a_sequential_model_that_was_built_is_a_graph() -> None:
     model = keras.Sequential([keras.layers.Dense(3, name="a"), XnorDense(2, name="b")])
     model.build((None, 5))
     assert [node.name for node in read_graph(model).nodes] == ["a", "b"]
+
+
+def never_symbolic(how: str) -> keras.Sequential:
+    """A sequential model that does not begin with `keras.Input`."""
+    model = keras.Sequential([keras.layers.Dense(6), keras.layers.BatchNormalization(), XnorDense(3)])
+    images = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
+    if how == "fit":
+        model.compile("sgd", "mse")
+        model.fit(images, np.zeros((8, 3)), verbose=0)
+    elif how == "called":
+        model(images)
+    else:
+        model.build((None, 5))
+    return model
+
+
+@pytest.mark.parametrize("how", ["fit", "called", "built"])
+def test_a_sequential_model_needs_no_input_layer(how) -> None:
+    """Keras gives such a model an `inputs`, but no `input` and no `output`."""
+    model = never_symbolic(how)
+    packed = pack(model)
+    images = np.random.default_rng(1).normal(size=(4, 5)).astype("float32")
+    np.testing.assert_allclose(packed.predict(images), model.predict(images, verbose=0), rtol=1e-6)
+    assert packed.inputs[0].shape == (5,)
+
+
+def test_outputs_have_the_structure_that_predict_gives() -> None:
+    """Keras unpacks a list of one output, and no dictionary of one."""
+    inputs = keras.Input((5,))
+    x = XnorDense(3, name="a")(inputs)
+    images = np.random.default_rng(0).normal(size=(4, 5)).astype("float32")
+    for outputs in ([x], {"a": x}, [x, x]):
+        model = keras.Model(inputs, outputs)
+        expected, found = model.predict(images, verbose=0), pack(model).predict(images)
+        assert type(found) is type(expected)
+        keras.tree.map_structure(np.testing.assert_array_equal, expected, found)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_nested_models_of_several_inputs_are_laid_open(named) -> None:
+    """Keras notes a mask of None for each input; in a dictionary the names decide, whatever the order."""
+    left, right = keras.Input((5,), name="y"), keras.Input((5,), name="x")
+    x = XnorDense(3, name="binary")(keras.layers.Subtract(name="less")([left, right]))
+    inner = keras.Model({"y": left, "x": right} if named else [left, right], x, name="inner")
+    first, second = keras.Input((5,), name="first"), keras.Input((5,), name="second")
+    model = keras.Model([first, second], inner({"x": second, "y": first} if named else [first, second]))
+    graph = read_graph(model)
+    assert [node.name for node in graph.nodes] == ["inner/less", "inner/binary"]
+    assert [value.name for value in graph.nodes[0].inputs] == ["input:first", "input:second"]
+
+
+def test_a_nested_model_whose_inputs_keras_would_reorder_stays_closed() -> None:
+    """A dictionary for a list: Keras takes what it needs by the inputs' names."""
+    left, right = keras.Input((5,), name="left"), keras.Input((5,), name="right")
+    inner = keras.Model([right, left], keras.layers.Subtract()([right, left]), name="inner")
+    first, second = keras.Input((5,)), keras.Input((5,))
+    model = keras.Model([first, second], XnorDense(3, name="a")(inner({"left": first, "right": second})))
+    assert [node.name for node in read_graph(model).nodes] == ["inner", "a"]
+    images = [np.random.default_rng(seed).normal(size=(4, 5)).astype("float32") for seed in (0, 1)]
+    np.testing.assert_array_equal(pack(model).predict(images), model.predict(images, verbose=0))
+
+
+@pytest.mark.parametrize("inner_shape", [(6, 6, 3), (None, None, 3)])
+def test_a_nested_model_casts_what_it_is_given(inner_shape) -> None:
+    """A backbone of floats behind images of uint8."""
+    inner = keras.Sequential(
+        [keras.Input(inner_shape), keras.layers.Rescaling(1 / 127.5, -1.0, name="scale")], name="inner"
+    )
+    inputs = keras.Input((6, 6, 3), dtype="uint8", name="images")
+    model = keras.Model(inputs, XnorConv2D(4, 3, name="a")(inner(inputs)))
+    nodes = read_graph(model).nodes
+    assert [(node.name, node.stands_for, node.output.dtype) for node in nodes] == [
+        ("inner/float32", (), "float32"),
+        ("inner/scale", ("inner/scale",), "float32"),
+        ("a", ("a",), "float32"),
+    ]
+    images = np.random.default_rng(0).integers(0, 256, (3, 6, 6, 3), "uint8")
+    np.testing.assert_array_equal(pack(model).predict(images), model.predict(images, verbose=0))
 
 
 class WrittenInPython(keras.Model):
@@ -115,6 +193,21 @@ def test_other_precisions_are_refused() -> None:
     )
 
 
+def test_other_precisions_may_come_behind_the_last_sign() -> None:
+    """They run in Keras, and nothing of float32 is folded into them."""
+    inputs = keras.Input((6,))
+    x = XnorDense(4, activation="relu", name="a")(inputs)
+    y = keras.layers.BatchNormalization(dtype="mixed_bfloat16", name="norm")(x)
+    z = keras.layers.Add(dtype="mixed_bfloat16", name="add")([XnorDense(4, name="b")(inputs), x])
+    z = keras.layers.Dense(3, dtype="mixed_bfloat16", name="last")(z)
+    model = keras.Model(inputs, [y, z])
+    planned = plan(model)
+    assert set(planned.steps[-1].layers) == {"norm", "add", "last"}
+    images = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
+    for found, expected in zip(pack(model).predict(images), model.predict(images, verbose=0), strict=True):
+        np.testing.assert_array_equal(found, np.asarray(expected, "float32"))
+
+
 class HasNoConfiguration(keras.layers.Layer):
     def __init__(self, table: dict[str, object], **kwargs) -> None:
         super().__init__(**kwargs)
@@ -124,21 +217,25 @@ class HasNoConfiguration(keras.layers.Layer):
         return inputs
 
 
-@pytest.mark.parametrize(
-    ("layer", "reason"),
-    [
-        (HasNoConfiguration({"a": object()}, name="odd"), "NotImplementedError: "),
-        (keras.layers.Lambda(lambda x: x + 1, name="odd"), "ValueError: "),
-    ],
-    ids=["no configuration", "Lambda"],
-)
-def test_a_layer_that_cannot_be_saved_is_named(layer, reason) -> None:
+def test_a_layer_that_cannot_be_saved_is_named() -> None:
     inputs = keras.Input((4,))
-    model = keras.Model(inputs, XnorDense(2)(layer(inputs)))
+    model = keras.Model(inputs, XnorDense(2)(HasNoConfiguration({"a": object()}, name="odd")(inputs)))
     with pytest.raises(ValueError, match="which it is not") as error:
         plan(model)
     assert str(error.value).startswith(
-        f"The layer 'odd' ({type(layer).__name__}) has no packed form, and to run in Keras it must be one that can be "
+        "The layer 'odd' (HasNoConfiguration) has no packed form, and to run in Keras it must be one that can be "
         "saved and loaded, which it is not: give it a get_config, and put "
-        f"@keras.saving.register_keras_serializable() before its class. The reason: {reason}"
+        "@keras.saving.register_keras_serializable() before its class. The reason: NotImplementedError: "
+    )
+
+
+def test_the_code_of_a_lambda_layer_is_no_part_of_a_packed_network() -> None:
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, XnorDense(2)(keras.layers.Lambda(lambda x: x + 1, name="odd")(inputs)))
+    with pytest.raises(ValueError, match="Lambda") as error:
+        plan(model)
+    assert str(error.value) == (
+        "The layer 'odd' (Lambda) must run in Keras, and no file can hold its code safely. Write it with operations of "
+        "keras.ops in its place, or as a keras.layers.Layer with a get_config, under "
+        "@keras.saving.register_keras_serializable(), and copy the weights."
     )

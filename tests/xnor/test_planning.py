@@ -4,9 +4,18 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 from xnor_plans import check, kinds, model_of, run, set_weights
 
-from kerasdl.layers import BinaryConv2D, BinaryDense, FusedBatchNormalization, TernaryDense, XnorConv2D, XnorDense
+from kerasdl.layers import (
+    BinaryConv2D,
+    BinaryDense,
+    FusedBatchNormalization,
+    TernaryDense,
+    XnorConv2D,
+    XnorDense,
+    sign_ste,
+)
 from kerasdl.xnor.convolution_steps import ConvolveBits, ConvolveFloats
 from kerasdl.xnor.keras_part import KerasPart
 from kerasdl.xnor.planning import plan
@@ -148,7 +157,7 @@ def test_sums_of_numbers_before_a_sign_are_keras_own() -> None:
     planned = check(model_of((9, 9, 3), BinaryConv2D(20, 3, name="a"), Norm(name="b"), XnorConv2D(4, 3, name="c")))
     assert kinds(planned) == [KerasPart, Binarize, ConvolveFloats]
     assert planned.steps[0].reasons == {
-        "a": "a sign follows, which sums that are rounded in another order could change"
+        "a": "its weights stay floats, for a sign follows, which sums that are rounded in another order could change"
     }
 
 
@@ -199,6 +208,51 @@ def test_reasons_of_binary_layers() -> None:
     )
     scaled = XnorConv2D(8, 2, input_scale=True, dilation_rate=2)
     assert reasons((6, 6, 4), scaled) == "it has K with a dilation"
+
+
+class HoldsABinaryLayer(keras.layers.Layer):
+    """A layer of one's own that calls others."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.parts = {"binary": XnorDense(3, name="inside")}
+
+    def build(self, shape: Any) -> None:
+        self.parts["binary"].build(shape)
+
+    def call(self, inputs: Any) -> Any:
+        return self.parts["binary"](inputs)
+
+
+def test_binary_layers_within_other_layers_are_named(monkeypatch) -> None:
+    monkeypatch.setitem(keras.saving.get_custom_objects(), "HoldsABinaryLayer", HoldsABinaryLayer)
+    inputs = keras.Input((5, 6))
+    x = keras.layers.TimeDistributed(XnorDense(4, name="binary"), name="each")(inputs)
+    x = HoldsABinaryLayer(name="own")(keras.layers.Flatten(name="flat")(x))
+    planned = plan(keras.Model(inputs, x))
+    assert planned.steps[0].reasons == {
+        "each": "it holds 'binary' (XnorDense), and only layers that the model calls itself are packed",
+        "own": "it holds 'inside' (XnorDense), and only layers that the model calls itself are packed",
+    }
+
+
+@pytest.mark.parametrize("last", ["wrapped", "activation", "own activation"])
+def test_nothing_is_rounded_in_another_way_before_a_sign_that_keras_takes(last) -> None:
+    inputs = keras.Input((3, 6))
+    x = Stock(name="norm")(keras.layers.Dense(4, use_bias=False, name="real")(inputs))
+    binary = BinaryDense(4, name="binary", activation=sign_ste if last == "own activation" else None)
+    y = binary(keras.layers.Flatten(name="flat")(x))
+    if last == "wrapped":
+        y = keras.layers.TimeDistributed(XnorDense(3, name="a"))(keras.layers.Reshape((1, 4))(y))
+    elif last == "activation":
+        y = keras.layers.Activation(sign_ste)(y)
+    model = keras.Model(inputs, y)
+    planned = plan(model)
+    assert kinds(planned) == [KerasPart]
+    assert {"real", "norm", "binary"} <= set(planned.steps[0].layers)
+    part = {layer.name: layer for layer in planned.steps[0].model.layers}
+    assert not part["real"].use_bias
+    assert planned.steps[0].reasons["binary"].startswith("its weights stay floats, for a sign follows")
 
 
 def test_a_sign_behind_a_function_that_turns_is_taken_of_numbers() -> None:
