@@ -4,8 +4,7 @@
 import numba: the first `predict` does, and compiles the kernels, which are then kept on disk.
 """
 
-from kerasdl.xnor.loading import load
-from kerasdl.xnor.packed_model import PackedModel
+from kerasdl.xnor.packed_model import PackedModel, load
 from kerasdl.xnor.packing import pack
 
 __all__ = ["PackedModel", "load", "pack"]

@@ -10,30 +10,26 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasdl.xnor.files import write_steps
+from kerasdl.xnor.files import read_steps, write_steps
 from kerasdl.xnor.inputs import Input, check_inputs
 from kerasdl.xnor.steps import Step
 from kerasdl.xnor.summaries import summary_text
 from kerasdl.xnor.workspaces import Workspace
 
 # The kernels take all threads that numba has, and one of its ways to start them must not be used from two threads at
-# once: packed networks wait for each other. A child of fork() begins with a lock that nobody holds.
+# once: packed networks wait for each other.
 _running = threading.Lock()
 
 
-def _new_lock() -> None:
-    global _running
-    _running = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_new_lock)
-
-
 class PackedModel:
-    """A network whose binary layers compute with words of 64 bits; `kerasdl.xnor.pack` makes it of a Keras model.
+    """A network whose binary layers compute with words of 64 bits; `kerasdl.xnor.pack` or `load` makes it.
 
-    It is for inference only, and holds no latent weights. As many threads compute as numba is set to use:
+    It is for inference only, by `predict`, and holds no latent weights. As many threads compute as numba is set to use:
     `numba.set_num_threads`, or `NUMBA_NUM_THREADS` in the environment. Calls from several threads wait for each other.
+
+    Other processes: start them with "spawn" (`multiprocessing.get_context("spawn")`), and hand them the network, which
+    can be pickled, or its file. With fork() the libraries below do not work: GNU OpenMP kills a child that predicts if
+    its parent had predicted, and TensorFlow, which runs what is not packed, hangs where the parent had used it.
 
     Args:
         name: The model's name.
@@ -69,6 +65,10 @@ class PackedModel:
             known.update(step.writes)
         if missing := [name for name in keras.tree.flatten(self.outputs) if name not in known]:
             raise ValueError(f"The outputs must be written by a step. Received: {missing}.")
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Memory to compute in is each copy's own.
+        return {**self.__dict__, "_workspace": Workspace()}
 
     def predict(self, images: Any, batch_size: int = 32, verbose: int = 0) -> Any:
         """What the model's `predict` gives: float32 arrays, one per output.
@@ -122,7 +122,7 @@ class PackedModel:
         Args:
             print_fn: Takes the text; None prints it.
         """
-        (print_fn or print)(summary_text(self.name, self.steps))
+        (print_fn or print)(summary_text(self.name, self.steps, self.sources))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes it to one file, which `kerasdl.xnor.load` reads; the file is there whole or not at all.
@@ -142,9 +142,31 @@ class PackedModel:
         return f"<PackedModel {self.name!r}: {len(self.steps)} steps, {self.nbytes:,} bytes>"
 
 
+def load(path: str | os.PathLike[str], custom_objects: dict[str, Any] | None = None) -> PackedModel:
+    """A packed network from the file that its `save` wrote, equal bit for bit.
+
+    Args:
+        path: The file.
+        custom_objects: Classes and functions of one's own, by name, that layers outside the packed part are made of;
+            what is registered with Keras is found without.
+
+    Example:
+        >>> import tempfile
+        >>> from kerasdl.architectures import binary_cnn
+        >>> from kerasdl.xnor import load, pack
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     pack(binary_cnn()).save(f"{folder}/network.xnor")
+        ...     load(f"{folder}/network.xnor").name
+        'binary_cnn'
+    """
+    about, steps = read_steps(Path(path), custom_objects)
+    inputs = tuple(Input(name, tuple(shape), dtype) for name, shape, dtype in about["inputs"])
+    return PackedModel(about["name"], inputs, steps, tuple(about["sources"]), about["outputs"])
+
+
 def _check_batch_size(batch_size: Any) -> int:
     try:
-        size = operator.index(batch_size)
+        size = 0 if isinstance(batch_size, bool) else operator.index(batch_size)
     except TypeError:
         size = 0
     if size < 1:

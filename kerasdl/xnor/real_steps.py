@@ -58,7 +58,8 @@ class RealConvolve(Step):
     Args:
         source: Numbers, `(N, H, W, C)`.
         output: The name of the numbers that come out, `(N, H, W, F)`, or `(N, F)` for a vector.
-        planes: The weights as codes of their bits, of `kerasdl.xnor.weight_codes.pack_codes`.
+        planes: The weights as `kerasdl.xnor.weight_codes.pack_codes` gives them: codes of four signs each, eight in a
+            number, one plane of them; two planes where weights may be 0, whose products are added and halved.
         input_size: Height and width of the source.
         channels: Channels of the source.
         kernel_size: Sides of the kernel.

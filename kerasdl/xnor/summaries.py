@@ -8,12 +8,13 @@ import rich.console
 import rich.table
 
 from kerasdl.xnor.keras_part import KerasPart
-from kerasdl.xnor.steps import Step
+from kerasdl.xnor.real_steps import InputScales
+from kerasdl.xnor.steps import Binarize, CopyBits, PoolBits, Step
 
 _WIDTH = 120
 
 
-def summary_text(name: str, steps: Sequence[Step]) -> str:
+def summary_text(name: str, steps: Sequence[Step], sources: Sequence[str]) -> str:
     """A line per step, the sums, and why layers run in Keras that one might expect to be packed."""
     table = rich.table.Table(title=f"Packed {name!r}", title_justify="left", box=rich.box.SIMPLE_HEAD)
     table.add_column("layers", overflow="fold")
@@ -21,7 +22,7 @@ def summary_text(name: str, steps: Sequence[Step]) -> str:
     for column in ("bytes", "in the model", "multiply-adds"):
         table.add_column(column, justify="right")
     for step in steps:
-        covered = ", ".join(_shortened(step.layers)) or step.name
+        covered = ", ".join(_shortened(step.layers)) or _about(step, sources)
         cells = (step.nbytes, step.float_bytes, step.multiply_adds)
         table.add_row(covered, step.describe(), *(f"{number:,}" if number else "" for number in cells))
     file = io.StringIO()
@@ -34,6 +35,15 @@ def _shortened(layers: tuple[str, ...]) -> tuple[str, ...]:
     return layers if len(layers) <= 4 else (*layers[:2], f"{len(layers) - 3} more", layers[-1])
 
 
+def _about(step: Step, sources: Sequence[str]) -> str:
+    """What a step is for that stands for no layer: "sign of conv1", "sign of the input"."""
+    whose, _, part = step.name.partition(":")
+    if isinstance(step, Binarize) and step.source in sources:
+        whose = "the input" if len(sources) == 1 else step.source.removeprefix("input:")
+    kinds = {Binarize: "sign", PoolBits: "maximum", CopyBits: "sign", InputScales: "K"}
+    return f"{kinds[type(step)]} of {whose}" if type(step) in kinds and part else step.name
+
+
 def _sums(steps: Sequence[Step]) -> list[str]:
     packed, floats = sum(step.nbytes for step in steps), sum(step.float_bytes for step in steps)
     total = sum(step.multiply_adds for step in steps)
@@ -42,7 +52,9 @@ def _sums(steps: Sequence[Step]) -> list[str]:
     if floats:
         lines[0] += f"; in the model {floats:,}, {floats / max(packed, 1):.1f} times as many"
     if total:
-        lines.append(f"Multiply-adds: {total:,} per image, {1 - in_keras / total:.1%} of them with bits")
+        lines.append(
+            f"Multiply-adds of convolutions and dense layers: {total:,} per image, {1 - in_keras / total:.1%} with bits"
+        )
     return lines
 
 

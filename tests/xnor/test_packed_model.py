@@ -1,5 +1,7 @@
-import os
+import copy
+import pickle
 import re
+import subprocess
 import sys
 import threading
 
@@ -64,7 +66,7 @@ def test_is_independent_of_the_model_and_of_the_batch_size():
         np.testing.assert_allclose(packed.predict(images, batch_size=size), outputs, rtol=1e-5)
     packed.predict(images)[:] = 0  # What is handed out is no memory of the network's.
     np.testing.assert_array_equal(packed.predict(images), outputs)
-    for size in (0, 2.5, "32", None):
+    for size in (0, 2.5, "32", None, True):
         expected = f"`batch_size` must be a whole number, 1 or more. Received: {size!r}."
         with pytest.raises(ValueError, match=re.escape(expected)):
             packed.predict(images, batch_size=size)
@@ -121,7 +123,15 @@ def test_numbers_are_converted_as_keras_does():
     expected = packed.predict(whole.astype("float32"))
     kinds = [whole.astype(kind) for kind in ("uint8", "int64", "float64", "float16")]
     tensors = [tf.constant(whole, kind) for kind in (tf.uint8, tf.bfloat16)]
-    for given in [*kinds, *tensors, whole.tolist(), np.asfortranarray(kinds[0]), kinds[0][:, ::-1][:, ::-1]]:
+    one_input = [[kinds[0]], (tensors[0],), [tensors[1]]]
+    for given in [
+        *one_input,
+        *kinds,
+        *tensors,
+        whole.tolist(),
+        np.asfortranarray(kinds[0]),
+        kinds[0][:, ::-1][:, ::-1],
+    ]:
         np.testing.assert_array_equal(packed.predict(given), expected)
     np.testing.assert_array_equal(packed.predict(whole > 99), packed.predict((whole > 99).astype("float32")))
 
@@ -161,6 +171,7 @@ def test_what_is_no_number_is_refused():
     refused = [
         (np.array(["a.png", "b.png"]), "values of dtype <U5. Names of files must be read first, as keras.utils"),
         (np.zeros((1, 6, 6, 3), complex), "values of dtype complex128. Convert them to float32 or uint8 first."),
+        (np.zeros((1, 6, 6, 3), object), "values of dtype object. Convert them with `images.astype('float32')`."),
         (np.array(ragged, object), "values of dtype object. Images of different sizes cannot be stacked: resize them"),
         (None, "builtins.NoneType. Pass arrays; of a data set or a generator, one batch after the other."),
         ((image for image in ragged), "builtins.generator. Pass arrays; of a data set or a generator, one batch"),
@@ -245,15 +256,33 @@ def test_follows_the_threads_of_numba():
         numba.set_num_threads(before)
 
 
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_fork_finds_the_lock_free():
-    from kerasdl.xnor import packed_model
+def test_copies_and_pickles_are_equal_and_share_no_memory():
+    packed = pack(trained_looking(binary_cnn("xnor", 8)))
+    images = some_images(6, (28, 28, 1))
+    expected = packed.predict(images)
+    for made in (pickle.loads(pickle.dumps(packed)), copy.deepcopy(packed), copy.copy(packed)):
+        assert made._workspace is not packed._workspace
+        assert made._workspace._buffers == {}
+        np.testing.assert_array_equal(made.predict(images), expected)
+    np.testing.assert_array_equal(packed.predict(images), expected)
 
-    with packed_model._running:
-        child = os.fork()
-        if child == 0:
-            os._exit(0 if packed_model._running.acquire(blocking=False) else 1)
-    assert os.waitpid(child, 0)[1] == 0
+
+ELSEWHERE = """
+import pickle, sys
+import numpy as np
+with open(sys.argv[1], "rb") as file:
+    packed, images, expected = pickle.load(file)
+np.testing.assert_array_equal(packed.predict(images), expected)
+"""
+
+
+@pytest.mark.slow
+def test_another_process_computes_the_same(tmp_path):
+    packed = hand_made()
+    images = some_images(6)
+    (tmp_path / "pickled").write_bytes(pickle.dumps((packed, images, packed.predict(images))))
+    done = subprocess.run([sys.executable, "-c", ELSEWHERE, tmp_path / "pickled"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_shows_how_far_it_is(capsys):
@@ -280,13 +309,29 @@ def test_says_what_it_holds():
         ["stem runs in Keras: because."],
     ]
     assert "Bytes: 2,932; in the model 5,480, 1.9 times as many" in text
-    assert "Multiply-adds: 2,960 per image, 27.0% of them with bits" in text
+    assert "Multiply-adds of convolutions and dense layers: 2,960 per image, 27.0% with bits" in text
     assert all(len(line) <= 110 for line in text.splitlines())
 
 
 def test_summary_prints(capsys):
     hand_made().summary()
     assert capsys.readouterr().out.startswith("Packed 'hand_made'\n")
+
+
+def test_summary_says_what_a_step_without_layers_is_for():
+    images = keras.Input((4, 4, 5), name="images")
+    x = XnorConv2D(6, 3, padding="same", input_scale=True, name="first")(images)
+    x = keras.layers.PReLU(name="slopes")(x)
+    model = keras.Model(images, XnorDense(3, name="last")(keras.layers.GlobalAveragePooling2D(name="mean")(x)))
+    lines = []
+    pack(model).summary(print_fn=lines.append)
+    rows = [re.split(r"  +", line.strip())[0] for line in lines[0].splitlines() if "->" in line]
+    assert rows == ["sign of the input", "K of first", "first", "sign of mean", "last"]
+    left, right = keras.Input((5,), name="left"), keras.Input((4,), name="right")
+    both = keras.layers.Concatenate(name="both")([XnorDense(3, name="one")(left), XnorDense(3, name="other")(right)])
+    pack(keras.Model([left, right], both)).summary(print_fn=lines.append)
+    rows = [re.split(r"  +", line.strip())[0] for line in lines[1].splitlines() if "->" in line]
+    assert rows == ["sign of left", "sign of right", "one", "other"]
 
 
 def test_binary_weights_take_a_thirty_second(tmp_path):
