@@ -141,5 +141,6 @@ def _check_vocabularies(node: Node) -> None:
             raise ValueError(
                 f"The layer {layer.name!r} ({type(layer).__name__}) must have its vocabulary from where it was made, "
                 "to run in Keras. Received: one that it has learnt with adapt. Make it with "
-                "`vocabulary=layer.get_vocabulary(include_special_tokens=False)`, or look up before the network."
+                "`vocabulary=layer.get_vocabulary(include_special_tokens=False)` (and `idf_weights`, for 'tf_idf'), "
+                "or look up before the network."
             )

@@ -89,15 +89,16 @@ def test_adapted_bins_keep_their_limits(tmp_path) -> None:
         np.testing.assert_array_equal(packed.predict(NUMBERS), np.digitize(NUMBERS, layer.bin_boundaries))
 
 
-def test_vocabularies_that_a_copy_would_not_have_are_refused() -> None:
-    lookup = keras.layers.IntegerLookup(name="known")
-    lookup.adapt(np.array([7, 7, 30], "int64"))
-    inputs = keras.Input((3, 1), dtype="int64")
-    model = keras.Model(inputs, keras.layers.TimeDistributed(lookup, name="each")(inputs))
+@pytest.mark.parametrize("case", ["wrapped", "weighted"])
+def test_vocabularies_that_a_copy_would_not_have_are_refused(case) -> None:
+    lookup = keras.layers.IntegerLookup(name="known", output_mode="int" if case == "wrapped" else "tf_idf")
+    lookup.adapt(np.array([[7, 7, 30]], "int64"))
+    inputs = keras.Input((3, 1) if case == "wrapped" else (3,), dtype="int64")
+    layer = keras.layers.TimeDistributed(lookup) if case == "wrapped" else lookup
     with pytest.raises(ValueError, match="vocabulary") as error:
-        pack(model)
+        pack(keras.Model(inputs, layer(inputs)))
     assert str(error.value) == (
         "The layer 'known' (IntegerLookup) must have its vocabulary from where it was made, to run in Keras. Received: "
         "one that it has learnt with adapt. Make it with `vocabulary=layer.get_vocabulary("
-        "include_special_tokens=False)`, or look up before the network."
+        'include_special_tokens=False)` (and `idf_weights`, for 'tf_idf'), or look up before the network.'
     )
