@@ -100,5 +100,5 @@ def test_vocabularies_that_a_copy_would_not_have_are_refused(case) -> None:
     assert str(error.value) == (
         "The layer 'known' (IntegerLookup) must have its vocabulary from where it was made, to run in Keras. Received: "
         "one that it has learnt with adapt. Make it with `vocabulary=layer.get_vocabulary("
-        'include_special_tokens=False)` (and `idf_weights`, for 'tf_idf'), or look up before the network.'
+        "include_special_tokens=False)` (and `idf_weights`, for 'tf_idf'), or look up before the network."
     )
