@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kerasdl.constraints import LatentWeights
-from kerasdl.layers import BinaryConv2D
+from kerasdl.layers import BinaryConv2D, BinaryDense
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 6, 5), (1, 5, 2, 3), (50, 4)])
@@ -23,6 +23,22 @@ def test_centres_over_the_input_channels_and_clips(shape):
 def test_does_not_turn_the_only_channel_into_0(shape):
     weights = np.random.default_rng(0).normal(size=shape).astype("float32")
     np.testing.assert_array_equal(LatentWeights()(weights), np.clip(weights, -1, 1))
+
+
+def test_forbids_equal_signs_to_filters_that_read_few_channels():
+    weights = np.random.default_rng(0).normal(size=(3, 3, 2, 500)).astype("float32")
+    first, second = np.moveaxis(np.sign(LatentWeights()(weights)), 2, 0)
+    np.testing.assert_array_equal(first, -second)
+    rows = np.random.default_rng(0).normal(size=(512, 3)).astype("float32")
+    errors = []
+    for centre in (True, False):
+        inputs = keras.Input((3,))
+        model = keras.Model(inputs, BinaryDense(1, kernel_constraint=LatentWeights(centre))(inputs))
+        model.compile(keras.optimizers.Adam(0.05), "mse")
+        targets = rows.sum(1, keepdims=True) / 2
+        errors.append(model.fit(rows, targets, 64, epochs=15, verbose=0).history["loss"][-1])
+    assert 0.6 < errors[0] < 0.7
+    assert errors[1] < 1e-5
 
 
 def test_follows_every_step_of_the_optimizer():
@@ -51,6 +67,8 @@ def test_is_saved_with_its_argument():
         saved = keras.constraints.serialize(LatentWeights(centre))
         assert saved["registered_name"] == "kerasdl>LatentWeights"
         assert keras.constraints.deserialize(saved).centre is centre
+    assert LatentWeights(np.False_).get_config() == {"centre": False}
+    assert repr(LatentWeights(False)) == "LatentWeights(centre=False)"
 
 
 def test_refuses_what_is_no_kernel():

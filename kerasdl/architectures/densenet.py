@@ -9,7 +9,7 @@ from kerasdl.architectures.checks import check_classes, check_image_shape
 from kerasdl.architectures.cifar_resnets import check_depth
 from kerasdl.architectures.parts import classify, convolve, convolve_norm, normalize
 from kerasdl.layers import FastConv2D
-from kerasdl.layers.checks import check_positive
+from kerasdl.layers.checks import check_bool, check_positive
 
 # Huang et al. 2017, Table 1: layers in each dense block.
 BLOCKS = {
@@ -186,8 +186,7 @@ def densenet_cifar(
     Reference:
         [Huang et al., 2017](https://arxiv.org/abs/1608.06993), section 4.2
     """
-    if not isinstance(bottleneck, bool):
-        raise ValueError(f"`bottleneck` must be True or False. Received: bottleneck={bottleneck!r}.")
+    bottleneck = check_bool("bottleneck", bottleneck)
     growth_rate = check_positive("growth_rate", growth_rate)
     # Keras follows the chain of concatenations first, so a dense layer is one call deep and not seven.
     if bottleneck:

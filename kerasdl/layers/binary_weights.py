@@ -18,8 +18,12 @@ class BinaryConv2D(LatentKernel, GroupedConv2D):
     as it is. The derivative of a weight `alpha B_j` by a latent weight W_i thus has the part `B_j sign(W_i) / n`, n the
     weights of a filter, of which the paper writes the one for j = i, its `1/n`.
 
-    Without a scale this is BinaryConnect. Kernels of 3 x 3 and more, groups, strides and dilation work as in
-    `keras.layers.Conv2D`; images are channels_last. Under mixed precision the products are taken in float32.
+    Without a scale, and with `kernel_constraint=LatentWeights(centre=False)`, this is BinaryConnect. The default also
+    centres the weights over the channels, so that their signs are never all equal. A layer that reads two or three
+    inputs may be unable to learn because of it (`LatentWeights` has an example), and learns with `centre=False`.
+
+    Kernels of 3 x 3 and more, groups, strides and dilation work as in `keras.layers.Conv2D`; images are channels_last.
+    Under mixed precision the products are taken in float32.
 
     Args:
         filters: How many maps come out.
@@ -28,7 +32,8 @@ class BinaryConv2D(LatentKernel, GroupedConv2D):
         padding: "valid" or "same", which pads with zeros: the inputs are real.
         weight_scale: False leaves alpha out.
         kernel_constraint: What keeps the latent weights within -1 and 1: `kerasdl.constraints.LatentWeights()` by
-            default. None warns.
+            default. None warns. Another one is taken as it is: `NonNeg` leaves no weight of -1, and `MaxNorm` clips
+            none.
         **kwargs: All other arguments of `keras.layers.Conv2D`, in whose place it can stand.
 
     Example:
@@ -40,7 +45,7 @@ class BinaryConv2D(LatentKernel, GroupedConv2D):
 
     Reference:
         [Rastegari et al., 2016](https://arxiv.org/abs/1603.05279), section 3.1;
-        [Courbariaux et al., 2015](https://arxiv.org/abs/1511.00363) without a scale
+        [Courbariaux et al., 2015](https://arxiv.org/abs/1511.00363) without scale and centring
     """
 
     def __init__(
@@ -71,9 +76,10 @@ class BinaryDense(LatentKernel, keras.layers.Dense):
 
     Args:
         units: How many numbers come out.
-        weight_scale: False leaves alpha out: BinaryConnect.
+        weight_scale: False leaves alpha out.
         kernel_constraint: What keeps the latent weights within -1 and 1: `kerasdl.constraints.LatentWeights()` by
-            default. None warns.
+            default. None warns. Another one is taken as it is: `NonNeg` leaves no weight of -1, and `MaxNorm` clips
+            none.
         **kwargs: All other arguments of `keras.layers.Dense`, in whose place it can stand.
 
     Example:
@@ -83,7 +89,7 @@ class BinaryDense(LatentKernel, keras.layers.Dense):
 
     Reference:
         [Rastegari et al., 2016](https://arxiv.org/abs/1603.05279), section 3.1;
-        [Courbariaux et al., 2015](https://arxiv.org/abs/1511.00363) without a scale
+        [Courbariaux et al., 2015](https://arxiv.org/abs/1511.00363) without scale and centring
     """
 
     def __init__(

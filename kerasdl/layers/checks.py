@@ -3,6 +3,15 @@
 from numbers import Integral
 from typing import Any
 
+import numpy as np
+
+
+def check_bool(name: str, value: Any) -> bool:
+    """Refuses what is neither True nor False, Python's or NumPy's."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}.")
+    return bool(value)
+
 
 def check_positive(name: str, value: Any) -> int:
     """Refuses what is no positive integer."""

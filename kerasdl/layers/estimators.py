@@ -12,7 +12,7 @@ TERNARY_FACTOR = 0.7
 
 def _signs(x: tf.Tensor) -> tf.Tensor:
     """+1 where x >= 0, also at -0.0, and -1 where x < 0; a NaN stays one, so that a broken training shows."""
-    # A fifth of the time of two comparisons and two choices.
+    # Cheaper than comparisons and choices.
     return tf.sign(tf.sign(x) + 0.5)
 
 
@@ -45,6 +45,8 @@ def sign_ste(x: Any) -> Any:
     Example:
         >>> sign_ste([-2.0, -0.0, 0.5]).numpy()
         array([-1.,  1.,  1.], dtype=float32)
+        >>> keras.layers.Activation(sign_ste)(keras.Input((3,))).shape
+        (None, 3)
 
     Reference:
         [Courbariaux et al., 2016](https://arxiv.org/abs/1602.02830), section 1.3;
@@ -65,6 +67,8 @@ def approx_sign(x: Any) -> Any:
     Example:
         >>> approx_sign([-2.0, -0.0, 0.5]).numpy()
         array([-1.,  1.,  1.], dtype=float32)
+        >>> keras.layers.Activation(approx_sign)(keras.Input((3,))).shape
+        (None, 3)
 
     Reference:
         [Liu et al., 2018](https://arxiv.org/abs/1808.00278), section 3.3, equation 6
@@ -76,7 +80,8 @@ def approx_sign(x: Any) -> Any:
 def swish_sign(x: Any, beta: float = 5.0) -> Any:
     """The sign, with the derivative of a Swish: `dy/dx = beta (2 - beta x tanh(beta x / 2)) / (1 + cosh(beta x))`.
 
-    The derivative is smooth and a little below 0 far out, where `|beta x| > 2.4`, then fades.
+    The derivative is smooth and a little below 0 far out, where `|beta x| > 2.4`, then fades. Layers call their
+    estimator with inputs alone; for another `beta` register a function of your own, as the example does.
 
     Args:
         x: Any numbers.
@@ -85,6 +90,13 @@ def swish_sign(x: Any, beta: float = 5.0) -> Any:
     Example:
         >>> swish_sign([-2.0, -0.0, 0.5]).numpy()
         array([-1.,  1.,  1.], dtype=float32)
+        >>> keras.layers.Activation(swish_sign)(keras.Input((3,))).shape
+        (None, 3)
+        >>> @keras.saving.register_keras_serializable(package="mine")
+        ... def steep_sign(x):
+        ...     return swish_sign(x, beta=8.0)
+        >>> kerasdl.layers.XnorDense(4, estimator=steep_sign).get_config()["estimator"]
+        'mine>steep_sign'
 
     Reference:
         [Darabi et al., 2018](https://arxiv.org/abs/1812.11800), section 3.1, equation 5
@@ -102,21 +114,29 @@ def swish_sign(x: Any, beta: float = 5.0) -> Any:
 def ternary_ste(x: Any, threshold: Any = None) -> Any:
     """+1 above the threshold, -1 below its negative, 0 between; `dy/dx = 1` where `|x| <= 1`, 0 elsewhere.
 
-    A number that is just as large as the threshold becomes 0.
+    A number that is just as large as the threshold becomes 0. Without a threshold it is meant for kernels: as an
+    activation, what it makes of one example would depend on the others of the batch. There give a threshold, in a
+    function that is registered if the model is to be saved.
 
     Args:
         x: Any numbers, such as a kernel.
-        threshold: A number, or an array that spreads over `x`; no gradient flows into it. None takes `0.7 mean |x|` of
-            each filter, that is over all axes but the last.
+        threshold: At least 0: a number, or an array that spreads over `x`; no gradient flows into it. None takes
+            `0.7 mean |x|` of each filter, that is over all axes but the last, of which there must be one at least.
 
     Example:
         >>> ternary_ste([[-2.0, 0.1], [0.3, 0.5]], threshold=0.3).numpy()
         array([[-1.,  0.],
                [ 0.,  1.]], dtype=float32)
+        >>> keras.layers.Activation(lambda x: ternary_ste(x, threshold=0.3))(keras.Input((3,))).shape
+        (None, 3)
 
     Reference:
         [Li and Liu, 2016](https://arxiv.org/abs/1605.04711), equations 3 and 6
     """
+    # That of a graph may be known only later.
+    known = None if threshold is None else tf.get_static_value(tf.convert_to_tensor(threshold))
+    if known is not None and not (known >= 0).all():
+        raise ValueError(f"`threshold` must be at least 0. Received: threshold={threshold!r}.")
 
     def forwards(x: tf.Tensor) -> tf.Tensor:
         limit = ternary_threshold(x) if threshold is None else tf.cast(threshold, x.dtype)
@@ -127,4 +147,9 @@ def ternary_ste(x: Any, threshold: Any = None) -> Any:
 
 def ternary_threshold(x: Any) -> Any:
     """`0.7 mean |x|` of each filter, with the axes that the mean is taken over kept."""
+    if len(x.shape) < 2:
+        raise ValueError(
+            "Without a `threshold` ternary_ste takes the mean size of each filter, and so a kernel of at least two "
+            f"axes, the last of which are the filters. Give a threshold. Received: x of shape {tuple(x.shape)}."
+        )
     return TERNARY_FACTOR * tf.reduce_mean(tf.abs(x), axis=list(range(len(x.shape) - 1)), keepdims=True)

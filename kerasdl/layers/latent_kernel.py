@@ -7,9 +7,11 @@ import keras
 import tensorflow as tf
 
 from kerasdl.constraints import LatentWeights
+from kerasdl.layers.checks import check_bool
 from kerasdl.layers.estimators import sign_ste
 
-DEFAULT_CONSTRAINT = "latent_weights"
+# Stands in signatures, where `help` shows it; every layer gets one of its own.
+DEFAULT_CONSTRAINT = LatentWeights()
 
 
 class LatentKernel(keras.layers.Layer):
@@ -30,8 +32,8 @@ class LatentKernel(keras.layers.Layer):
     def __init__(
         self, *args: Any, weight_scale: bool = True, kernel_constraint: Any = DEFAULT_CONSTRAINT, **kwargs: Any
     ) -> None:
-        check_bool("weight_scale", weight_scale)
-        if isinstance(kernel_constraint, str) and kernel_constraint == DEFAULT_CONSTRAINT:
+        weight_scale = check_bool("weight_scale", weight_scale)
+        if kernel_constraint is DEFAULT_CONSTRAINT:
             kernel_constraint = LatentWeights()
         super().__init__(*args, kernel_constraint=kernel_constraint, **kwargs)
         self.weight_scale = weight_scale
@@ -95,9 +97,3 @@ class LatentKernel(keras.layers.Layer):
 
 def _mean_over_filters(kernel: Any) -> Any:
     return tf.reduce_mean(kernel, axis=list(range(len(kernel.shape) - 1)))
-
-
-def check_bool(name: str, value: Any) -> None:
-    """Refuses what is neither True nor False."""
-    if not isinstance(value, bool):
-        raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}.")

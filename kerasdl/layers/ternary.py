@@ -35,6 +35,9 @@ class TernaryConv2D(_TernaryKernel, BinaryConv2D):
     threshold: given T, no other factor brings `alpha T` nearer to W in squares. The factor 0.7 is the paper's rule,
     near the best one for weights of a uniform or a normal distribution. The derivative of T is that of `ternary_ste`.
 
+    The paper neither centres nor clips W. The default here does both, as in `BinaryConv2D`; with few inputs, or to be
+    nearer to the paper, pass `kernel_constraint=LatentWeights(centre=False)`, which keeps W where T has a derivative.
+
     Args:
         filters: How many maps come out.
         kernel_size: Height and width of the kernel.
@@ -42,7 +45,8 @@ class TernaryConv2D(_TernaryKernel, BinaryConv2D):
         padding: "valid" or "same", which pads with zeros.
         weight_scale: False leaves alpha out.
         kernel_constraint: What keeps the latent weights within -1 and 1: `kerasdl.constraints.LatentWeights()` by
-            default. None warns.
+            default. None warns. Another one is taken as it is: `NonNeg` leaves no weight of -1, and `MaxNorm` clips
+            none.
         **kwargs: All other arguments of `keras.layers.Conv2D`, in whose place it can stand.
 
     Example:
@@ -65,7 +69,8 @@ class TernaryDense(_TernaryKernel, BinaryDense):
         units: How many numbers come out.
         weight_scale: False leaves alpha out.
         kernel_constraint: What keeps the latent weights within -1 and 1: `kerasdl.constraints.LatentWeights()` by
-            default. None warns.
+            default. None warns. Another one is taken as it is: `NonNeg` leaves no weight of -1, and `MaxNorm` clips
+            none.
         **kwargs: All other arguments of `keras.layers.Dense`, in whose place it can stand.
 
     Example:

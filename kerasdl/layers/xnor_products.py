@@ -2,15 +2,17 @@
 
 import functools
 import math
+from numbers import Real
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl.layers.checks import check_bool
 from kerasdl.layers.estimators import approx_sign, sign_ste, swish_sign
-from kerasdl.layers.grouped_convolution import GroupedConv2D
-from kerasdl.layers.latent_kernel import DEFAULT_CONSTRAINT, LatentKernel, check_bool
+from kerasdl.layers.grouped_convolution import GroupedConv2D, convolve
+from kerasdl.layers.latent_kernel import DEFAULT_CONSTRAINT, LatentKernel
 
 ESTIMATORS = {function.__name__: function for function in (approx_sign, sign_ste, swish_sign)}
 PROBES = [-2.0, -0.5, -0.0, 0.0, 0.5, 2.0]
@@ -23,7 +25,7 @@ class _SignedInputs(LatentKernel):
     calls_to_the_maker = 4
 
     def __init__(self, *args: Any, input_scale: bool, estimator: Any, **kwargs: Any) -> None:
-        check_bool("input_scale", input_scale)
+        input_scale = check_bool("input_scale", input_scale)
         super().__init__(*args, **kwargs)
         self.input_scale = input_scale
         self.estimator = _find_estimator(estimator)
@@ -58,8 +60,9 @@ class XnorConv2D(_SignedInputs, GroupedConv2D):
 
     With `input_scale` each sum is also multiplied by `K = A * k`, where `A = mean |x|` over the channels and k has the
     kernel's size and `1 / (height width)` everywhere: the mean size of the inputs that the sum has read, and 0 for
-    those outside the image. The paper finds that K brings less than a point of accuracy; without any scale this is
-    the layer of BinaryNet.
+    those outside the image. The paper finds that K brings less than a point of accuracy; without any scale, and
+    with `kernel_constraint=LatentWeights(centre=False)`, this is the layer of BinaryNet. The default also centres the
+    weights over the channels, so that their signs are never all equal: pass `centre=False` where a layer reads few.
 
     There is no sign 0: "same" pads with `pad_value`, at the places where `keras.layers.Conv2D` pads with 0. The layer
     takes the signs itself, so put no ReLU before it: every sign would be +1. Mean-centred inputs serve it best, such as
@@ -78,7 +81,8 @@ class XnorConv2D(_SignedInputs, GroupedConv2D):
             that of `sign_ste`.
         pad_value: The sign that "same" pads with, 1 or -1.
         kernel_constraint: What keeps the latent weights within -1 and 1: `kerasdl.constraints.LatentWeights()` by
-            default. None warns.
+            default. None warns. Another one is taken as it is: `NonNeg` leaves no weight of -1, and `MaxNorm` clips
+            none.
         **kwargs: All other arguments of `keras.layers.Conv2D`.
 
     Example:
@@ -89,7 +93,7 @@ class XnorConv2D(_SignedInputs, GroupedConv2D):
 
     Reference:
         [Rastegari et al., 2016](https://arxiv.org/abs/1603.05279), section 3.2;
-        [Courbariaux et al., 2016](https://arxiv.org/abs/1602.02830) without a scale
+        [Courbariaux et al., 2016](https://arxiv.org/abs/1602.02830) without scale and centring
     """
 
     def __init__(
@@ -106,7 +110,7 @@ class XnorConv2D(_SignedInputs, GroupedConv2D):
         kernel_constraint: Any = DEFAULT_CONSTRAINT,
         **kwargs: Any,
     ) -> None:
-        if isinstance(pad_value, bool) or pad_value not in (1, -1):
+        if isinstance(pad_value, bool) or not isinstance(pad_value, Real) or pad_value not in (1, -1):
             raise ValueError(
                 "`pad_value` must be 1 or -1: the inputs are signs, and there is no sign 0. "
                 f"Received: pad_value={pad_value!r}."
@@ -141,8 +145,7 @@ class XnorConv2D(_SignedInputs, GroupedConv2D):
 
     def _convolve_map(self, maps: Any, kernel: Any) -> Any:
         """Convolves maps of one channel as the layer does its inputs, with zeros outside."""
-        options = {"strides": list(self.strides), "dilations": list(self.dilation_rate)}
-        return tf.nn.conv2d(maps, kernel, padding=self.padding.upper(), **options)
+        return convolve(maps, kernel, self.strides, self.padding.upper(), self.dilation_rate)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this layer again."""
@@ -162,7 +165,8 @@ class XnorDense(_SignedInputs, keras.layers.Dense):
         estimator: What stands for the derivative of the inputs' sign: "sign_ste", "approx_sign", "swish_sign", or a
             registered function that gives +1 where x >= 0 and -1 elsewhere.
         kernel_constraint: What keeps the latent weights within -1 and 1: `kerasdl.constraints.LatentWeights()` by
-            default. None warns.
+            default. None warns. Another one is taken as it is: `NonNeg` leaves no weight of -1, and `MaxNorm` clips
+            none.
         **kwargs: All other arguments of `keras.layers.Dense`.
 
     Example:
@@ -173,7 +177,7 @@ class XnorDense(_SignedInputs, keras.layers.Dense):
 
     Reference:
         [Rastegari et al., 2016](https://arxiv.org/abs/1603.05279), section 3.2;
-        [Courbariaux et al., 2016](https://arxiv.org/abs/1602.02830) without a scale
+        [Courbariaux et al., 2016](https://arxiv.org/abs/1602.02830) without scale and centring
     """
 
     def __init__(
@@ -217,7 +221,8 @@ def _find_estimator(estimator: Any) -> Any:
     found = estimator
     if isinstance(estimator, str):
         found = ESTIMATORS.get(estimator) or keras.saving.get_registered_object(estimator)
-    named = keras.saving.get_registered_name(found) if callable(found) else None
+    # Neither a partial nor a layer has a name of this kind.
+    named = keras.saving.get_registered_name(found) if callable(found) and hasattr(found, "__name__") else None
     if named is None or keras.saving.get_registered_object(named) is not found:
         raise ValueError(
             f"`estimator` must be one of {sorted(ESTIMATORS)}, or a function that "
@@ -225,7 +230,7 @@ def _find_estimator(estimator: Any) -> Any:
             f"Received: estimator={estimator!r}."
         )
     with tf.init_scope():
-        given = np.asarray(found(tf.constant(PROBES))).tolist()
+        given = np.asarray(found(tf.constant([PROBES])))[0].tolist()
     if given != PROBE_SIGNS:
         raise ValueError(
             "`estimator` must give +1 where x >= 0 and -1 elsewhere: the packed engine knows no other signs. "

@@ -1,5 +1,6 @@
 """Weights of one bit: nearest to the latent ones in squares, and trained through their signs and their scale."""
 
+import inspect
 import itertools
 import re
 import warnings
@@ -169,9 +170,19 @@ def test_latent_weights_without_a_constraint_are_warned_of_once(layer_class, arg
         layer = again.get_layer("free")
         assert layer.kernel_constraint is None
         assert layer._kernel.constraint is None
+
+
+@pytest.mark.parametrize(("layer_class", "args"), ALL)
+def test_the_constraint_is_what_help_says_or_what_is_given(layer_class, args):
+    default = inspect.signature(layer_class).parameters["kernel_constraint"].default
+    assert repr(default) == "LatentWeights(centre=True)"
+    one, two = (layer_class(*args).kernel_constraint for _ in range(2))
+    assert isinstance(one, LatentWeights)
+    # To change it in one layer changes no other.
+    assert len({id(each) for each in (default, one, two)}) == 3
     other = layer_class(*args, kernel_constraint="non_neg")
     assert isinstance(other.kernel_constraint, keras.constraints.NonNeg)
-    assert isinstance(layer_class(*args).kernel_constraint, LatentWeights)
+    assert layer_class.from_config(layer_class(*args).get_config()).kernel_constraint.centre is True
 
 
 @pytest.mark.parametrize(("layer_class", "args"), ALL)
@@ -185,6 +196,7 @@ def test_refuses_channels_in_front_and_half_answers(layer_class, args):
             layer_class(*args, data_format="channels_first")
     with pytest.raises(ValueError, match=r"^`weight_scale` must be True or False\. Received: weight_scale=0\.5\.$"):
         layer_class(*args, weight_scale=0.5)
+    assert layer_class(*args, weight_scale=np.False_).get_config()["weight_scale"] is False
 
 
 @pytest.mark.parametrize(("layer_class", "args"), ALL)
@@ -205,6 +217,19 @@ def test_stands_in_the_place_of_a_convolution_in_another_network():
         model = keras.Model(inputs, block(inputs, 8, 2, name="a", out="b", conv=conv, shortcut=shortcut))
         assert sum(isinstance(layer, conv) for layer in model.layers) == 3
         assert model.output_shape == (None, 4, 4, 8)
+
+
+@pytest.mark.parametrize("layer_class", [BinaryConv2D, TernaryConv2D])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_images_of_one_channel_are_read_right_where_one_column_comes_out(layer_class, padding):
+    """TensorFlow's convolution is not, where float32 images of a batch have strides (1, 3): in float64 it is."""
+    images = np.random.default_rng(0).normal(size=(3, 6, 3, 1)).astype("float32")
+    layer = layer_class(4, 2, strides=(1, 3), padding=padding, use_bias=False)
+    outputs = layer(images)
+    kernel = tf.cast(layer.kernel_signs() * layer.kernel_scale(), "float64")
+    expected = tf.nn.conv2d(images.astype("float64"), kernel, (1, 3), padding.upper())
+    assert outputs.shape[2] == 1
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("layer_class", [BinaryConv2D, TernaryConv2D, XnorConv2D])

@@ -1,5 +1,7 @@
 """Signs: +1 at 0, and backwards the slope that each formula says."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -108,6 +110,32 @@ def test_ternary_signs_are_those_over_the_threshold():
     np.testing.assert_array_equal(ternary_ste(x, limit), expected)
     # Just as large as the threshold is 0.
     np.testing.assert_array_equal(ternary_ste([-0.5, -0.25, 0.0, 0.25, 0.5], 0.25), [-1, 0, 0, 0, 1])
+
+
+@pytest.mark.parametrize("wrong", [-0.1, np.array([0.3, -0.3]), float("nan")])
+def test_refuses_thresholds_below_0(wrong):
+    text = f"`threshold` must be at least 0. Received: threshold={wrong!r}."
+    for run in (ternary_ste, tf.function(lambda x, threshold: ternary_ste(x, wrong))):
+        with pytest.raises(ValueError, match=re.escape(text)):
+            run(tf.constant([[0.1, -2.0]]), wrong)
+
+
+def test_a_threshold_may_be_known_only_later_and_may_be_0():
+    x = tf.constant([-0.5, 0.0, 0.25])
+    run = tf.function(ternary_ste)
+    np.testing.assert_array_equal(run(x, tf.constant(0.3)), [-1, 0, 0])
+    np.testing.assert_array_equal(ternary_ste(x, 0), [-1, 0, 1])
+
+
+@pytest.mark.parametrize("x", [0.5, [0.1, -2.0, 0.5]])
+def test_refuses_to_take_single_numbers_for_filters(x):
+    text = (
+        "Without a `threshold` ternary_ste takes the mean size of each filter, and so a kernel of at least two axes, "
+        f"the last of which are the filters. Give a threshold. Received: x of shape {np.shape(x)}."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        ternary_ste(x)
+    assert ternary_ste(x, 0.3).shape == np.shape(x)
 
 
 def test_no_gradient_flows_into_the_threshold():

@@ -18,6 +18,7 @@ from kerasdl.layers import (
     XnorDense,
     approx_sign,
     sign_ste,
+    swish_sign,
     ternary_ste,
     xnor_products,
 )
@@ -189,6 +190,19 @@ def test_k_is_the_mean_size_of_what_each_sum_has_read(options):
     np.testing.assert_allclose(scaled, plain * k_map(layer, images), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("padding", "width"), [("valid", 3), ("same", 2), ("same", 3)])
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("options", [{}, {"kernel_size": 2}, {"kernel_size": (1, 3), "input_scale": False}])
+def test_batches_are_read_right_where_unequal_strides_leave_one_column(padding, width, channels, options):
+    """TensorFlow's convolution of a single channel is not, and K is one, and the sums outside the image are."""
+    images = np.random.default_rng(0).normal(size=(3, 6, width, channels)).astype("float32")
+    options = {"kernel_size": 3, "input_scale": True, "strides": (1, 3), "padding": padding} | options
+    layer = XnorConv2D(5, **options)
+    outputs = layer(images)
+    assert outputs.shape[2] == 1
+    np.testing.assert_allclose(outputs, xnor_convolution(layer, images), rtol=1e-5, atol=1e-6)
+
+
 def test_k_is_0_outside_the_image():
     layer = XnorConv2D(1, 3, padding="same", input_scale=True, weight_scale=False, use_bias=False, pad_value=-1)
     layer.build((None, 4, 5, 2))
@@ -247,6 +261,46 @@ def test_gradients_pass_the_signs_by_their_formulas(estimator):
     np.testing.assert_allclose(by_images, by_x * slope, rtol=1e-4, atol=1e-5)
     through_alpha = np.sign(kernel) / kernel[..., 0].size * tf.reduce_sum(upstream * sums, (0, 1, 2)).numpy()
     np.testing.assert_allclose(by_kernel, by_w * (np.abs(kernel) <= 1) + through_alpha, rtol=1e-4, atol=1e-4)
+
+
+def defined(layer, images, kernel, upstream):
+    """The layer by its definition, with images that are padded, in float64; gradients as TensorFlow has them."""
+    widths = [(0, 0), *pads(layer, images.shape[1:3]), (0, 0)]
+    padded, sizes = tf.pad(sign_ste(images), widths, constant_values=layer.pad_value), tf.pad(tf.abs(images), widths)
+    # Not all of TensorFlow's convolutions of spread kernels have a gradient: zeros between the taps.
+    sides = zip(layer.kernel_size, layer.dilation_rate, strict=True)
+    spread = [np.eye((size - 1) * rate + 1)[::rate] for size, rate in sides]
+    box = tf.ones((*layer.kernel_size, kernel.shape[2], layer.filters)) / np.prod(kernel.shape[:3])
+    taps, box = (tf.einsum("ia,jb,ijcf->abcf", *spread, tf.cast(each, "float64")) for each in (sign_ste(kernel), box))
+    shares, outputs = [tf.split(each, layer.groups, -1) for each in (padded, taps, sizes, box)], []
+    for part, weights, size, mean in zip(*shares, strict=True):
+        sums = tf.nn.conv2d(part, weights, layer.strides, "VALID")
+        outputs.append(sums * tf.nn.conv2d(size, mean, layer.strides, "VALID") if layer.input_scale else sums)
+    return tf.concat(outputs, -1) * tf.reduce_mean(tf.abs(kernel), (0, 1, 2)) * upstream
+
+
+@pytest.mark.parametrize("input_scale", [False, True])
+@pytest.mark.parametrize("options", [*OPTIONS, {"padding": "same", "kernel_size": 5, "strides": 3, "pad_value": -1}])
+def test_gradients_are_those_of_the_definition_where_signs_stand_around_the_image(options, input_scale):
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(2, 7, 6, 4)).astype("float32")
+    layer = XnorConv2D(6, **{"kernel_size": 3} | options, input_scale=input_scale, use_bias=False)
+    layer.build(images.shape)
+    layer.kernel.assign(rng.normal(scale=0.7, size=layer.kernel.shape))
+    upstream = rng.normal(size=layer.compute_output_shape(images.shape)).astype("float32")
+    results = []
+    for dtype in ("float32", "float64"):
+        x, weights = tf.constant(images, dtype), tf.constant(layer.kernel.numpy(), dtype)
+        with tf.GradientTape() as tape:
+            tape.watch([x, weights])
+            if dtype == "float32":
+                values, weights = layer(x) * upstream, layer.trainable_weights[0]
+            else:
+                values = defined(layer, x, weights, upstream.astype(dtype))
+        results.append([values, *tape.gradient(values, [x, weights])])
+    for found, expected in zip(*results, strict=True):
+        assert np.abs(expected).max() > 0.1
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
 def test_learns_the_signs_of_another_layer():
@@ -318,7 +372,7 @@ def refuse(text, make):
 
 
 def test_refuses_wrong_arguments():
-    for wrong in (0, True, 2, "same", None):
+    for wrong in (0, True, 2, "same", None, np.array([1, 1])):
         refuse(
             "`pad_value` must be 1 or -1: the inputs are signs, and there is no sign 0. "
             f"Received: pad_value={wrong!r}.",
@@ -331,13 +385,15 @@ def test_refuses_wrong_arguments():
     )
     refuse("`weight_scale` must be True or False. Received: weight_scale=2.", lambda: XnorDense(3, weight_scale=2))
     refuse("`input_scale` must be True or False. Received: input_scale='K'.", lambda: XnorDense(3, input_scale="K"))
+    assert XnorDense(3, input_scale=np.True_).get_config()["input_scale"] is True
+    assert XnorConv2D(3, 3, pad_value=np.int64(-1)).get_config()["pad_value"] == -1
 
 
 def test_refuses_estimators_that_are_no_sign_or_get_lost():
     def lost(x):
         return sign_ste(x)
 
-    for wrong in ("step", lost, 3):
+    for wrong in ("step", lost, 3, functools.partial(swish_sign, beta=2.0), keras.layers.Activation(sign_ste)):
         refuse(
             "`estimator` must be one of ['approx_sign', 'sign_ste', 'swish_sign'], or a function that "
             "@keras.saving.register_keras_serializable() has registered, so that a saved model finds it again. "
