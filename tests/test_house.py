@@ -33,7 +33,7 @@ FLOORS = {
     "training": set(),
     "visualization": set(),
     "adversarial": {"visualization"},
-    "architectures": {"layers", "initializers"},
+    "architectures": {"layers", "initializers", "constraints"},
     "sequences": {"layers"},
     "xnor": {"layers"},
     "profiling": {"architectures", "layers", "visualization"},

@@ -8,6 +8,7 @@ import keras
 
 from kerasdl.architectures.checks import check_choice, check_classes, check_image_shape
 from kerasdl.architectures.parts import Conv, classify, normalize
+from kerasdl.constraints import LatentWeights
 from kerasdl.layers import (
     BinaryConv2D,
     BinaryDense,
@@ -35,19 +36,20 @@ class Kind(NamedTuple):
     rectified: bool
 
 
-UNSCALED: dict[str, Any] = {"weight_scale": False}
+# To centre latent weights is of Rastegari et al. alone. Courbariaux et al. only clip; Li and Liu do not even that, but
+# beyond 1 the estimator of the signs has no derivative, so their kind is clipped here too.
+CLIPPED: dict[str, Any] = {"kernel_constraint": LatentWeights(centre=False)}
+UNSCALED: dict[str, Any] = {"weight_scale": False, **CLIPPED}
 # From most bits to fewest: ternary weights are of Li and Liu 2016, BinaryConnect of Courbariaux et al. 2015, BinaryNet
 # of Courbariaux et al. 2016, the others of Rastegari et al. 2016, whose K scales a sum by how large its inputs were.
 KINDS = {
     "float": Kind(FastConv2D, keras.layers.Dense, rectified=True),
-    "ternary": Kind(TernaryConv2D, TernaryDense, rectified=True),
+    "ternary": Kind(partial(TernaryConv2D, **CLIPPED), partial(TernaryDense, **CLIPPED), rectified=True),
     "binary_weight": Kind(BinaryConv2D, BinaryDense, rectified=True),
     "binary_connect": Kind(partial(BinaryConv2D, **UNSCALED), partial(BinaryDense, **UNSCALED), rectified=True),
     "xnor_k": Kind(partial(XnorConv2D, input_scale=True), partial(XnorDense, input_scale=True), rectified=False),
     "xnor": Kind(XnorConv2D, XnorDense, rectified=False),
-    "binary_net": Kind(
-        partial(XnorConv2D, weight_scale=False), partial(XnorDense, weight_scale=False), rectified=False
-    ),
+    "binary_net": Kind(partial(XnorConv2D, **UNSCALED), partial(XnorDense, **UNSCALED), rectified=False),
 }
 # The convolutions of each stage, in widths. A stage ends in a maximum, after which the maps are half as large.
 STAGES = ((1,), (1,), (2, 2))
@@ -65,7 +67,8 @@ def binary_cnn(
 
     557,386 latent parameters for images of 28x28x1 in any kind. The first layer and the last are real. A block is
     batch normalisation, then a rectifier or, in the layer itself, the sign, then the convolution, then a maximum: the
-    order of XNOR-Networks, in which all kinds are one graph but for the rectifiers.
+    order of XNOR-Networks, in which all kinds are one graph but for the rectifiers. Latent weights are clipped in all
+    kinds but "float", and centred in those of XNOR-Networks ("binary_weight", "xnor", "xnor_k").
 
     Args:
         kind: "float", the network that the others are compared with; with real maps "ternary", "binary_weight" (scaled

@@ -9,6 +9,7 @@ from residual_helpers import logits_of, randomize
 
 from kerasdl.architectures import binary_cnn
 from kerasdl.architectures.small_binary_nets import KINDS, Kind
+from kerasdl.constraints import LatentWeights
 from kerasdl.layers import BinaryConv2D, BinaryDense, TernaryConv2D, TernaryDense, XnorConv2D, XnorDense, approx_sign
 
 SHAPE = (20, 17, 2)
@@ -104,17 +105,18 @@ def test_kinds_are_one_graph_but_for_their_products_and_rectifiers():
 
 
 @pytest.mark.parametrize(
-    ("kind", "conv", "dense", "settings"),
+    ("kind", "conv", "dense", "centre", "settings"),
     [
-        ("ternary", TernaryConv2D, TernaryDense, {"weight_scale": True}),
-        ("binary_weight", BinaryConv2D, BinaryDense, {"weight_scale": True}),
-        ("binary_connect", BinaryConv2D, BinaryDense, {"weight_scale": False}),
-        ("xnor_k", XnorConv2D, XnorDense, {"weight_scale": True, "input_scale": True}),
-        ("xnor", XnorConv2D, XnorDense, {"weight_scale": True, "input_scale": False}),
-        ("binary_net", XnorConv2D, XnorDense, {"weight_scale": False, "input_scale": False}),
+        ("ternary", TernaryConv2D, TernaryDense, False, {"weight_scale": True}),
+        ("binary_weight", BinaryConv2D, BinaryDense, True, {"weight_scale": True}),
+        ("binary_connect", BinaryConv2D, BinaryDense, False, {"weight_scale": False}),
+        ("xnor_k", XnorConv2D, XnorDense, True, {"weight_scale": True, "input_scale": True}),
+        ("xnor", XnorConv2D, XnorDense, True, {"weight_scale": True, "input_scale": False}),
+        ("binary_net", XnorConv2D, XnorDense, False, {"weight_scale": False, "input_scale": False}),
     ],
 )
-def test_all_layers_have_few_bits_but_the_first_and_the_last(kind, conv, dense, settings):
+def test_all_layers_have_few_bits_but_the_first_and_the_last(kind, conv, dense, centre, settings):
+    """Only Rastegari et al. centre the latent weights."""
     first, *between, hidden, last = [layer for layer in binary_cnn(kind, 8).layers if hasattr(layer, "kernel")]
     assert [type(layer) for layer in between] == [conv] * 3
     assert type(hidden) is dense
@@ -122,6 +124,8 @@ def test_all_layers_have_few_bits_but_the_first_and_the_last(kind, conv, dense, 
     assert type(last) is keras.layers.Dense
     for layer in (*between, hidden):
         assert {name: getattr(layer, name) for name in settings} == settings
+        assert isinstance(layer.kernel_constraint, LatentWeights)
+        assert layer.kernel_constraint.centre is centre
 
 
 @pytest.mark.parametrize(
