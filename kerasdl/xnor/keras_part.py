@@ -13,13 +13,17 @@ from kerasdl.xnor.graph import held_layers
 from kerasdl.xnor.steps import Step
 from kerasdl.xnor.workspaces import Workspace
 
+# Up to about as many, NumPy is faster than a call of TensorFlow, which takes some tenths of a millisecond.
+_FEW_NUMBERS = 2**17
+
 
 @dataclasses.dataclass(kw_only=True)
 class KerasPart(Step):
     """Layers that run in Keras, in float: a functional model of their own, compiled once for any number of images.
 
     Their weights stay variables, so TensorFlow computes with the same rounding as in the whole model: of constants it
-    would fold a batch normalisation into the convolution before it.
+    would fold a batch normalisation into the convolution before it. Where they are the last step, simple layers are
+    computed in NumPy for few images (`kerasdl.xnor.plain_layers`).
 
     Args:
         sources: The names of the values that go in, in the order of `model.inputs`.
@@ -40,10 +44,16 @@ class KerasPart(Step):
         self._expect(len(self.outputs) == made, f"{made} outputs, as its model has", self.outputs)
         self._dtypes = [np.dtype(tf.as_dtype(tensor.dtype).as_numpy_dtype) for tensor in self.model.inputs]
         self._compiled: Any = None
+        self._ends = False
+        self._plain: Any = None
+
+    def end(self) -> None:
+        """Says that no step reads what this one gives: then no sign depends on how sums are rounded."""
+        self._ends = True
 
     def __getstate__(self) -> dict[str, Any]:
         # What is compiled can be neither copied nor sent to another process, and is compiled there anew.
-        return {**self.__dict__, "_compiled": None}
+        return {**self.__dict__, "_compiled": None, "_plain": None}
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -62,6 +72,8 @@ class KerasPart(Step):
 
     def run(self, workspace: Workspace) -> None:
         """Calls the layers."""
+        if self._ends and self._run_plain(workspace):
+            return
         if self._compiled is None:
             self._compiled = self._compile()
         given = [
@@ -71,6 +83,22 @@ class KerasPart(Step):
         for name, tensor in zip(self.outputs, self._compiled(*given), strict=True):
             # A view of TensorFlow's memory, which lives as long as the view.
             workspace.values[name] = np.asarray(tensor)
+
+    def _run_plain(self, workspace: Workspace) -> bool:
+        """Does without TensorFlow where that is possible and faster."""
+        from kerasdl.xnor.plain_layers import plain_layers
+
+        given = workspace.values[self.sources[0]]
+        if given.dtype != np.float32 or given.size > _FEW_NUMBERS:
+            return False
+        if self._plain is None:
+            self._plain = plain_layers(self.model)
+        if self._plain is None:
+            self._ends = False  # Asked once: these layers need TensorFlow.
+            return False
+        shape = self.model.inputs[0].shape[1:]
+        workspace.values[self.outputs[0]] = self._plain(given.reshape(len(given), *shape))
+        return True
 
     def _compile(self) -> Any:
         def call(*tensors: tf.Tensor) -> list[tf.Tensor]:

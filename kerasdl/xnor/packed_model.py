@@ -12,6 +12,7 @@ import numpy as np
 
 from kerasdl.xnor.files import read_steps, write_steps
 from kerasdl.xnor.inputs import Input, check_inputs
+from kerasdl.xnor.keras_part import KerasPart
 from kerasdl.xnor.steps import Step
 from kerasdl.xnor.summaries import summary_text
 from kerasdl.xnor.workspaces import Workspace
@@ -55,6 +56,10 @@ class PackedModel:
         self.sources = tuple(sources)
         self.outputs = outputs
         self._check_order()
+        read = {name for step in self.steps for name in step.reads}
+        for step in self.steps:
+            if isinstance(step, KerasPart) and not read.intersection(step.writes):
+                step.end()
         self._workspace = Workspace()
 
     def _check_order(self) -> None:
