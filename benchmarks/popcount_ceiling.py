@@ -119,7 +119,7 @@ def multiply_add(builder: ir.IRBuilder, value: ir.Value, constant: ir.Value) -> 
 
 
 def fastest(run: Callable[[int, int], int], rounds: int, repeats: int) -> float:
-    """The least seconds of a call."""
+    """The least seconds of a call, of as many as it takes until the system has given each thread a core of its own."""
     run(2, 0)
     seconds = []
     for _ in range(repeats):
@@ -129,7 +129,7 @@ def fastest(run: Callable[[int, int], int], rounds: int, repeats: int) -> float:
     return min(seconds)
 
 
-def measure(threads: int, repeats: int = 5, rounds: int = ROUNDS) -> Ceiling:
+def measure(threads: int, repeats: int = 30, rounds: int = ROUNDS) -> Ceiling:
     """The ceiling of so many threads: the best over single words, and vectors of 256 and 512 bits."""
     before = numba.get_num_threads()
     numba.set_num_threads(threads)

@@ -9,8 +9,8 @@ takes and gives floats (signs, packing, product, scale) has a column of its own.
 
 All in one run: everybody with as many threads, in turns, medians. At one thread and at all, and once more with numba
 and oneDNN kept to AVX2. What the processor could do at best is measured as well (`benchmarks.popcount_ceiling`), and so
-are loops without vectors (`benchmarks.scalar_loops`), from which the paper's 58 times come. Takes under eight minutes
-on two cores; `--quick` about one, only to see that all runs.
+are loops without vectors (`benchmarks.scalar_loops`), from which the paper's 58 times come. Takes seven minutes on two
+cores; `--quick` two, only to see that all runs.
 """
 
 import importlib.util
