@@ -4,16 +4,16 @@ import math
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl.callbacks.summary import Summary
 from kerasdl.visualization.weights import filters, find_convolution
 
 _ENLARGED = 8  # pixels per weight: a kernel of 5x5 would be a dot on the screen
 
 
-class FilterSummary(keras.callbacks.Callback):
+class FilterSummary(Summary):
     """Writes the filters of a convolution as one image into TensorBoard, under the tag `filters/<layer name>`.
 
     Mid-grey is zero, and the strongest weight of all is black or white. Kernels of 1 or 3 channels are drawn grey or in
@@ -34,33 +34,17 @@ class FilterSummary(keras.callbacks.Callback):
     """
 
     def __init__(self, log_dir: str | Path, layer: str | None = None, every: int = 1) -> None:
-        super().__init__()
-        if not isinstance(every, int) or every < 1:
-            raise ValueError(f"`every` must be a whole number of epochs, at least 1. Received: every={every!r}.")
-        self.log_dir = Path(log_dir)
+        super().__init__(log_dir, every=every)
         self.layer = layer
-        self.every = every
-        self._writer: Any = None
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+    def prepare(self) -> None:
         """Finds the layer, so that a wrong name is told before the first epoch and not after it."""
         found = find_convolution(self.model, self.layer)
         self._name = self.layer or found.name
-        self._writer = tf.summary.create_file_writer(str(self.log_dir))
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def write(self, step: int, logs: dict[str, Any]) -> None:
         """Writes the image."""
-        if (epoch + 1) % self.every:
-            return
-        image = _tile(filters(self.model, self._name))
-        with self._writer.as_default():
-            tf.summary.image(f"filters/{self._name}", image[None], step=epoch)
-        # After an error in training `on_train_end` is never called: what was seen until then must be on disk.
-        self._writer.flush()
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Closes the file."""
-        self._writer.close()
+        tf.summary.image(f"filters/{self._name}", _tile(filters(self.model, self._name))[None], step)
 
 
 def _tile(kernels: np.ndarray) -> np.ndarray:

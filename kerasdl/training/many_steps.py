@@ -25,6 +25,7 @@ class ManySteps:
         read_logs: Gives the logs after many steps.
         steps_per_call: Steps in one call; None finds a number that keeps a call at about a quarter of a second.
         check_loss: Whether a loss that is not finite is an error.
+        fingerprints: Whether to keep a fingerprint of the last batch, by which it is known again.
     """
 
     def __init__(
@@ -35,9 +36,11 @@ class ManySteps:
         steps_per_call: int | None,
         *,
         check_loss: bool,
+        fingerprints: bool = False,
     ) -> None:
         # Counted inside the call, so that it is right also where the call ends early.
         self._done = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._fingerprint = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._read_logs = read_logs
         self._steps_per_call = steps_per_call or 1
         self._adapts = steps_per_call is None
@@ -57,6 +60,8 @@ class ManySteps:
                 loss, logs = step(*keras.utils.unpack_x_y_sample_weight(batch))
             with tf.control_dependencies([loss]):  # A step that failed is not counted.
                 self._done.assign_add(1)
+                if fingerprints:
+                    self._fingerprint.assign(fingerprint_of(batch))
             return logs
 
         def call(iterator: Any, steps: Any) -> Logs:
@@ -82,6 +87,8 @@ class ManySteps:
         on_begin: Callable[[int], None],
         on_end: Callable[[int, Logs], None],
         stop: Callable[[], bool],
+        skip: int = 0,
+        pause_every: int | None = None,
     ) -> Logs:
         """Goes once through `data` and returns the last logs, which are empty where there was no batch.
 
@@ -92,16 +99,24 @@ class ManySteps:
             on_begin: Called before each call, with the index of its first batch.
             on_end: Called after each call, with the index of its last batch and the logs.
             stop: Asked after each call whether to stop there.
+            skip: Batches that were done before: they are taken and let go, and the logs begin with what was measured.
+            pause_every: A call ends at each multiple of so many batches.
         """
         iterator = iter(data)
         if not self._is_traced:
             self._may_end_early = batches is None
             self._trace(iterator)
-        self._done.assign(0)
-        logs: Logs = {}
-        done, at_end = 0, False
+        if skip:
+            self._skip(iterator, skip)
+        self._done.assign(skip)
+        logs: Logs = self._read_logs() if skip else {}
+        done, at_end = skip, False
         while not at_end and (batches is None or done < batches):
-            steps = self._steps_per_call if batches is None else min(self._steps_per_call, batches - done)
+            steps = self._steps_per_call
+            if batches is not None:
+                steps = min(steps, batches - done)
+            if pause_every is not None:
+                steps = min(steps, pause_every - done % pause_every)
             on_begin(done)
             begin = time.perf_counter()
             try:
@@ -125,6 +140,22 @@ class ManySteps:
             self._adapt(time.perf_counter() - begin)
         return logs
 
+    @property
+    def fingerprint(self) -> int:
+        """By what the last batch is known again."""
+        return int(self._fingerprint)
+
+    def _skip(self, iterator: Any, batches: int) -> None:
+        # Taken one by one: `Dataset.skip` passes over what a `map` draws at random, and the rest came out otherwise.
+        try:
+            for _ in range(batches):
+                batch = next(iterator)
+        except StopIteration:
+            raise ValueError(
+                f"`data` must hold the batches of the run that is taken up again, {batches} and more. It ended earlier."
+            ) from None
+        self._fingerprint.assign(fingerprint_of(batch))
+
     def _trace(self, iterator: Any) -> None:
         # Once and by hand, or TensorFlow, which counts calls, takes many short trainings for one that traces too often.
         if not self._run_eagerly:
@@ -137,3 +168,11 @@ class ManySteps:
                 self._steps_per_call *= 2
             elif seconds > 4 * _SECONDS_PER_CALL:
                 self._steps_per_call = max(1, self._steps_per_call // 2)
+
+
+def fingerprint_of(batch: Any) -> Any:
+    """A number by which a batch is known again: a hash of the first values of each of its parts."""
+    parts = [part for part in tf.nest.flatten(batch, expand_composites=True) if part is not None]
+    # A few values tell two batches apart, and all of them would cost a small network some of its time.
+    heads = [tf.io.serialize_tensor(tf.reshape(part, [-1])[:64]) for part in parts]
+    return tf.strings.to_hash_bucket_fast(tf.strings.join(heads), 2**62)

@@ -1,0 +1,87 @@
+"""What all summaries share: a writer under `log_dir` that is open while a network trains, and no longer."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class Summary(keras.callbacks.Callback):
+    """Writes something into TensorBoard after every so many epochs; what, says `write` of each subclass.
+
+    The step is the epoch, counted from 0 as Keras' TensorBoard does. What is written is on disk before the next epoch
+    begins, so that an error in training loses nothing.
+
+    Args:
+        log_dir: Folder of the logs; the one given to `keras.callbacks.TensorBoard` will do.
+        every: Write after every so many epochs.
+
+    Example:
+        >>> class Greeting(Summary):
+        ...     def write(self, step, logs):
+        ...         tf.summary.text("greeting", "Hello", step)
+        >>> Greeting("runs/mine/logs", every=5).every
+        5
+    """
+
+    # Where several workers train one model, the first alone calls such a callback.
+    chief_only = True
+
+    def __init__(self, log_dir: str | Path, *, every: int = 1) -> None:
+        super().__init__()
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise ValueError(f"`every` must be a whole number of epochs, at least 1. Received: every={every!r}.")
+        self.log_dir = Path(log_dir)
+        self.every = every
+        self._writer: Any = None
+
+    def prepare(self) -> None:
+        """What is found out before the first epoch: whatever is wrong is told here, and not an epoch later."""
+
+    def write(self, step: int, logs: dict[str, Any]) -> None:
+        """Writes with `tf.summary`, whose default writer is this one's.
+
+        Args:
+            step: The epoch, from 0.
+            logs: What the epoch measured.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must say in `write` what it writes.")
+
+    def flush(self) -> None:
+        """Puts on disk what was written."""
+        if self._writer is not None:
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Closes the file; a later training opens one of its own."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Prepares, and opens the file."""
+        self.close()
+        self.prepare()
+        self._writer = tf.summary.create_file_writer(str(self.log_dir))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Writes where it is time to."""
+        if (epoch + 1) % self.every:
+            return
+        try:
+            with self._writer.as_default():
+                self.write(epoch, logs or {})
+            self.flush()
+        except BaseException:
+            self.close()
+            raise
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Closes the file."""
+        self.close()
+
+    def __del__(self) -> None:
+        # After an error elsewhere `on_train_end` is never called.
+        if getattr(self, "_writer", None) is not None:
+            self.close()
