@@ -57,13 +57,39 @@ def named_layer(model: keras.Model, name: str) -> tuple[str, keras.layers.Layer]
     return next((stable, layer) for stable, layer in layers.items() if layer is wanted)
 
 
+def layer_weights(model: keras.Model, *, trainable: bool = False) -> dict[str, list[keras.Variable]]:
+    """The weights of each layer that has some of its own, each weight with the innermost layer that holds it.
+
+    Args:
+        model: A model that is built.
+        trainable: True leaves out what is not trained.
+
+    Returns:
+        The weights by the layer's name as `layer_names` has it; those of the model itself are called "model".
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.BatchNormalization()])
+        >>> {name: len(weights) for name, weights in layer_weights(model).items()}
+        {'dense': 2, 'batch_normalization': 4}
+    """
+    owners: dict[int, str] = {}
+    layers = {"model": model, **layer_names(model)}
+    for name, layer in layers.items():
+        # Outer before inner: the last one stays.
+        owners |= {id(weight): name for weight in layer.weights}
+    found: dict[str, list[keras.Variable]] = {name: [] for name in layers}
+    for weight in model.trainable_weights if trainable else model.weights:
+        found[owners[id(weight)]].append(weight)
+    return {name: weights for name, weights in found.items() if weights}
+
+
 def _collect(parent: keras.layers.Layer, path: str, found: dict[str, keras.layers.Layer], seen: set[int]) -> None:
     inner = []
     for layer in _inside(parent):
         if id(layer) not in seen:
             seen.add(id(layer))
             inner.append(layer)
-    own = [_without_number(layer) for layer in inner]
+    own = [without_number(layer) for layer in inner]
     chosen = {layer.name for layer, kind in zip(inner, own, strict=True) if kind is None}
     taken: set[str] = set()
     for layer, kind in zip(inner, own, strict=True):
@@ -88,11 +114,15 @@ def _inside(parent: keras.layers.Layer) -> list[keras.layers.Layer]:
     return inner
 
 
-def _without_number(layer: keras.layers.Layer) -> str | None:
-    """The name that Keras gave to a layer without its number; None where somebody chose the name."""
-    kind = _snake_case(type(layer).__name__)
+def without_number(thing: keras.layers.Layer | keras.Variable) -> str | None:
+    """The name that Keras gave to a layer or a variable, without its number; None where somebody chose the name.
+
+    Args:
+        thing: A layer or a variable.
+    """
+    kind = _snake_case(type(thing).__name__)
     for prefix in _PREFIXES:
-        if re.fullmatch(rf"{re.escape(prefix + kind)}(_\d+)?", layer.name):
+        if re.fullmatch(rf"{re.escape(prefix + kind)}(_\d+)?", thing.name):
             return prefix + kind
     return None
 

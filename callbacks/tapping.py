@@ -1,0 +1,112 @@
+"""What layers do while a model runs on a few examples: seen from within, and nothing of the model changes by it."""
+
+import functools
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerasdl.callbacks.examples import Examples
+from kerasdl.visualization.probing import changed
+
+# What is made of a call: its arguments, its keyword arguments and its result.
+Note = Callable[[tuple, dict[str, Any], Any], Any]
+
+
+def compile_taps(
+    model: keras.Model, inputs: Any, layers: Mapping[str, keras.layers.Layer], method: str, note: Note
+) -> Callable[[Any], dict[str, list[Any]]]:
+    """A compiled function of inputs that runs a model and notes the calls of one method of some of its layers.
+
+    The model runs as for a prediction. What its layers would remember of this run, they do not.
+
+    Args:
+        model: A model that is built.
+        inputs: Some inputs, by which it is compiled.
+        layers: The layers by what they are called in the result.
+        method: The method that is listened to: "call", or one that a layer calls on itself.
+        note: Gets the arguments, the keyword arguments and the result of a call; what it returns is noted.
+
+    Returns:
+        A function that gives the notes of each layer, one for each call, in a list.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, kernel_initializer="ones", name="sums")])
+        >>> look = compile_taps(model, np.ones((1, 2)), {"sums": model.layers[0]}, "call", lambda _, __, result: result)
+        >>> look(np.ones((1, 2)))["sums"][0].numpy()
+        array([[2., 2., 2.]], dtype=float32)
+    """
+    body = functools.partial(_run, weakref.ref(model), dict(layers), method, note)
+    # Traced by hand: TensorFlow, which counts calls, would take many short trainings for one that traces too often.
+    return tf.function(body, autograph=False).get_concrete_function(as_tensors(inputs))
+
+
+def as_tensors(parts: Any) -> Any:
+    """A structure of arrays as tensors.
+
+    Args:
+        parts: Arrays, None among them too.
+    """
+    return keras.tree.map_structure(
+        lambda part: None if part is None else tf.convert_to_tensor(part), parts, none_is_leaf=True
+    )
+
+
+def first_examples(model: keras.Model, examples: Examples, count: int) -> tuple[Any, Any, Any]:
+    """The first inputs, targets and weights of some examples; as many as a batch has, where that is fixed.
+
+    Args:
+        model: Whose inputs may say how many they must be.
+        examples: All examples.
+        count: How many are wanted.
+    """
+    inputs = getattr(model, "inputs", None)  # A model that is a class has none.
+    fixed = inputs[0].shape[0] if inputs else None
+    return keras.tree.map_structure(
+        lambda part: None if part is None else part[: fixed or count],
+        (examples.x, examples.y, examples.sample_weight),
+        none_is_leaf=True,
+    )
+
+
+def check_count(count: Any) -> int:
+    """The number of examples, if it is one.
+
+    Args:
+        count: What was given.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ValueError(f"`count` must be a whole number of examples, at least 1. Received: count={count!r}.")
+    return count
+
+
+def _run(
+    reference: weakref.ref, layers: dict[str, keras.layers.Layer], method: str, note: Note, inputs: Any
+) -> dict[str, list[Any]]:
+    graph = tf.compat.v1.get_default_graph()
+    notes: dict[str, list[Any]] = {name: [] for name in layers}
+    hidden = set()
+
+    def tapped(name: str, function: Callable) -> Callable:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args, **kwargs)
+            if tf.compat.v1.get_default_graph() is graph:
+                notes[name].append(note(args, kwargs, result))
+            else:
+                hidden.add(name)
+            return result
+
+        return call
+
+    changes = [(layer, method, tapped(name, getattr(layer, method))) for name, layer in layers.items()]
+    with changed(changes), keras.StatelessScope():
+        reference()(inputs, training=False)  # type: ignore[misc]
+    for name, found in notes.items():
+        if not found:
+            why = "runs inside a loop over steps" if name in hidden else "does not run when the model is called"
+            raise ValueError(
+                f"Expected layers whose outputs can be seen from outside. Received: {name!r}, which {why}."
+            )
+    return notes
