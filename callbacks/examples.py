@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl.callbacks.class_scores import one_output
 from kerasdl.visualization.layer_paths import structure
 
 _BATCH_SIZE = 32  # Where the data does not come in batches; Keras' own.
@@ -94,7 +95,7 @@ class Examples:
 
         Of several targets it is the one called "predictions", or the first.
         """
-        y = _one(self.y)
+        y = self.y if self.y is None else one_output(self.y)
         if y is None:
             raise ValueError("Expected data with labels, (x, y). Received: data without y.")
         shape = y.shape
@@ -197,13 +198,6 @@ def _joined(*pieces: np.ndarray) -> np.ndarray:
         empty = b"" if piece.dtype == object else piece.dtype.type()
         filled.append(np.pad(piece, missing, constant_values=empty) if np.any(missing) else piece)
     return np.concatenate(filled)
-
-
-def _one(structure: Any) -> Any:
-    """Of several the one called "predictions", or the first."""
-    if isinstance(structure, dict):
-        return structure.get("predictions", next(iter(structure.values())))
-    return structure[0] if isinstance(structure, list | tuple) else structure
 
 
 def _compile(model: keras.Model, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,24 +4,31 @@ import math
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl.callbacks.images import sheet
+from kerasdl.callbacks.layer_names import layer_names
 from kerasdl.callbacks.summary import Summary
+from kerasdl.visualization.layer_paths import all_layers
 from kerasdl.visualization.weights import filters, find_convolution
 
 _ENLARGED = 8  # pixels per weight: a kernel of 5x5 would be a dot on the screen
+# Filters and channels of a deeper layer: all 512 x 512 of one in VGG-16 would be a picture of 268 megapixels.
+_MOST = 64
 
 
 class FilterSummary(Summary):
     """Writes the filters of a convolution as one image into TensorBoard, under the tag `filters/<layer name>`.
 
     Mid-grey is zero, and the strongest weight of all is black or white. Kernels of 1 or 3 channels are drawn grey or in
-    colour; of a deeper layer every filter is a row and every channel a column.
+    colour; of a deeper layer every filter is a row and every channel a column, up to 64 of each. What is not a number
+    is drawn as zero.
 
     Args:
         log_dir: Folder of the logs; the one given to `keras.callbacks.TensorBoard` will do.
-        layer: Name of the convolution, or its path as "outer/inner", which then is the tag; None takes the first.
+        layer: Name of the convolution, its path as "outer/inner", or its name in `layer_names`; None takes the first.
         every: Write after every so many epochs. The step is the epoch, counted from 0 as Keras' TensorBoard does.
 
     Example:
@@ -39,25 +46,34 @@ class FilterSummary(Summary):
 
     def prepare(self) -> None:
         """Finds the layer, so that a wrong name is told before the first epoch and not after it."""
-        found = find_convolution(self.model, self.layer)
-        self._name = self.layer or found.name
+        names = {id(layer): name for name, layer in layer_names(self.model).items()}
+        found = self._find({name: layer for layer, name in names.items()})
+        self._name = names[id(found)]
+        self._path = next(path for path, layer in all_layers(self.model) if layer is found)
+
+    def _find(self, names: dict[str, int]) -> keras.layers.Layer:
+        try:
+            return find_convolution(self.model, self.layer)
+        except ValueError:
+            for path, layer in all_layers(self.model):
+                if id(layer) == names.get(self.layer or ""):
+                    return find_convolution(self.model, path)
+            raise
 
     def write(self, step: int, logs: dict[str, Any]) -> None:
         """Writes the image."""
-        tf.summary.image(f"filters/{self._name}", _tile(filters(self.model, self._name))[None], step)
+        tf.summary.image(f"filters/{self._name}", _tile(filters(self.model, self._path))[None], step)
 
 
 def _tile(kernels: np.ndarray) -> np.ndarray:
-    """All kernels in one image in [0, 1], one weight's width apart."""
-    count, _, _, channels = kernels.shape
+    """All kernels in one image, one weight's width apart."""
+    channels = kernels.shape[-1]
+    kernels = np.where(np.isfinite(kernels), kernels, 0)
     images = 0.5 + kernels / (2 * max(float(np.abs(kernels).max()), 1e-12))
-    columns = math.ceil(math.sqrt(count))
+    columns = math.ceil(math.sqrt(len(kernels)))
     if channels not in (1, 3):
-        columns = channels
+        images = images[:_MOST, ..., :_MOST]
+        columns = images.shape[-1]
         images = images.transpose(0, 3, 1, 2)[..., None].reshape(-1, *images.shape[1:3], 1)
-    missing = -len(images) % columns
-    images = np.pad(images, ((0, missing), (0, 1), (0, 1), (0, 0)), constant_values=1.0)
-    rows, (height, width, depth) = len(images) // columns, images.shape[1:]
-    sheet = images.reshape(rows, columns, height, width, depth).transpose(0, 2, 1, 3, 4)
-    sheet = sheet.reshape(rows * height, columns * width, depth)[:-1, :-1]
-    return sheet.repeat(_ENLARGED, axis=0).repeat(_ENLARGED, axis=1)
+    joined = sheet(np.rint(255 * images).astype("uint8"), columns)
+    return joined.repeat(_ENLARGED, axis=0).repeat(_ENLARGED, axis=1)
