@@ -7,8 +7,11 @@ from kerasdl.callbacks.examples import Examples
 from kerasdl.callbacks.feature_maps import FeatureMapSummary
 from kerasdl.callbacks.filters import FilterSummary
 from kerasdl.callbacks.hyperparameters import HyperparameterSummary
+from kerasdl.callbacks.learning_rates import LearningRateSummary
 from kerasdl.callbacks.mistakes import MistakeSummary
 from kerasdl.callbacks.precision_recall import PrecisionRecallSummary
+from kerasdl.callbacks.throughput import ThroughputSummary
+from kerasdl.callbacks.train_graph import TrainGraphSummary
 
 __all__ = [
     "AttributionSummary",
@@ -18,6 +21,9 @@ __all__ = [
     "FeatureMapSummary",
     "FilterSummary",
     "HyperparameterSummary",
+    "LearningRateSummary",
     "MistakeSummary",
     "PrecisionRecallSummary",
+    "ThroughputSummary",
+    "TrainGraphSummary",
 ]
