@@ -16,7 +16,13 @@ Note = Callable[[tuple, dict[str, Any], Any], Any]
 
 
 def compile_taps(
-    model: keras.Model, inputs: Any, layers: Mapping[str, keras.layers.Layer], method: str, note: Note
+    model: keras.Model,
+    inputs: Any,
+    layers: Mapping[str, keras.layers.Layer],
+    method: str,
+    note: Note,
+    *,
+    required: bool = True,
 ) -> Callable[[Any], dict[str, list[Any]]]:
     """A compiled function of inputs that runs a model and notes the calls of one method of some of its layers.
 
@@ -28,6 +34,7 @@ def compile_taps(
         layers: The layers by what they are called in the result.
         method: The method that is listened to: "call", or one that a layer calls on itself.
         note: Gets the arguments, the keyword arguments and the result of a call; what it returns is noted.
+        required: Whether a layer that is not seen, since it does not run or runs inside a loop, is an error.
 
     Returns:
         A function that gives the notes of each layer, one for each call, in a list.
@@ -38,7 +45,7 @@ def compile_taps(
         >>> look(np.ones((1, 2)))["sums"][0].numpy()
         array([[2., 2., 2.]], dtype=float32)
     """
-    body = functools.partial(_run, weakref.ref(model), dict(layers), method, note)
+    body = functools.partial(_run, weakref.ref(model), dict(layers), method, note, required)
     # Traced by hand: TensorFlow, which counts calls, would take many short trainings for one that traces too often.
     return tf.function(body, autograph=False).get_concrete_function(as_tensors(inputs))
 
@@ -83,7 +90,12 @@ def check_count(count: Any) -> int:
 
 
 def _run(
-    reference: weakref.ref, layers: dict[str, keras.layers.Layer], method: str, note: Note, inputs: Any
+    reference: weakref.ref,
+    layers: dict[str, keras.layers.Layer],
+    method: str,
+    note: Note,
+    required: bool,
+    inputs: Any,
 ) -> dict[str, list[Any]]:
     graph = tf.compat.v1.get_default_graph()
     notes: dict[str, list[Any]] = {name: [] for name in layers}
@@ -104,9 +116,9 @@ def _run(
     with changed(changes), keras.StatelessScope():
         reference()(inputs, training=False)  # type: ignore[misc]
     for name, found in notes.items():
-        if not found:
+        if required and not found:
             why = "runs inside a loop over steps" if name in hidden else "does not run when the model is called"
             raise ValueError(
                 f"Expected layers whose outputs can be seen from outside. Received: {name!r}, which {why}."
             )
-    return notes
+    return {name: found for name, found in notes.items() if found}
