@@ -1,5 +1,6 @@
 """What all summaries share: a writer under `log_dir` that is open while a network trains, and no longer."""
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +57,33 @@ class Summary(keras.callbacks.Callback):
     def close(self) -> None:
         """Closes the file; a later training opens one of its own."""
         if self._writer is not None:
+            self._close_at_the_end.detach()
             self._writer.close()
             self._writer = None
+
+    def get_state(self) -> dict[str, Any]:
+        """What the next epoch needs of the epochs before, for a training that is taken up again: here nothing.
+
+        Returns:
+            Numbers, strings, NumPy arrays, and lists and dictionaries of such.
+        """
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Called after `on_train_begin` where a training is taken up again.
+
+        Args:
+            state: What `get_state` returned when it was saved.
+        """
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Prepares, and opens the file."""
         self.close()
         self.prepare()
         self._writer = tf.summary.create_file_writer(str(self.log_dir))
+        # After an error elsewhere `on_train_end` is never called. No `__del__`: where the whole program ends with that
+        # error, it came when TensorFlow is half gone.
+        self._close_at_the_end = weakref.finalize(self, self._writer.close)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes where it is time to."""
@@ -80,8 +100,3 @@ class Summary(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Closes the file."""
         self.close()
-
-    def __del__(self) -> None:
-        # After an error elsewhere `on_train_end` is never called.
-        if getattr(self, "_writer", None) is not None:
-            self.close()
