@@ -1,6 +1,7 @@
 """What all summaries share: a writer under `log_dir` that is open while a network trains, and no longer."""
 
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,9 @@ class Summary(keras.callbacks.Callback):
             raise ValueError(f"`every` must be a whole number of epochs, at least 1. Received: every={every!r}.")
         self.log_dir = Path(log_dir)
         self.every = every
+        # Asked before the first epoch whether the model has what this one shows; nothing happens where it has not.
+        # `monitor` asks, for it does not know the model yet; who chose a callback by hand is told that it does not fit.
+        self.fits: Callable[[keras.Model], bool] | None = None
         self._writer: Any = None
 
     def prepare(self) -> None:
@@ -79,6 +83,8 @@ class Summary(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Prepares, and opens the file."""
         self.close()
+        if self.fits is not None and not self.fits(self.model):
+            return
         self.prepare()
         self._writer = tf.summary.create_file_writer(str(self.log_dir))
         # After an error elsewhere `on_train_end` is never called. No `__del__`: where the whole program ends with that
@@ -87,7 +93,7 @@ class Summary(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes where it is time to."""
-        if (epoch + 1) % self.every:
+        if (epoch + 1) % self.every or self._writer is None:
             return
         try:
             with self._writer.as_default():
