@@ -85,12 +85,15 @@ class ActivationSummary(Summary):
             )
         self._inputs = as_tensors(inputs)
         self._rectified = {name for name, layer in layers.items() if _is_rectified(layer)}
-        self._look = compile_taps(self.model, inputs, layers, "call", _note)
+        self._look = compile_taps(self.model, inputs, layers, "call", _note, required=self.layers is not None)
 
     def write(self, step: int, logs: dict[str, Any]) -> None:
         """Writes all numbers of all layers."""
         for name, calls in self._look(self._inputs).items():
-            for index, (mean, deviation, zeros, dead, histogram) in enumerate(calls):
+            for index, call in enumerate(calls):
+                if call is None:
+                    continue
+                mean, deviation, zeros, dead, histogram = call
                 # A layer that stands at several places of the model runs several times.
                 tag = f"{name}_call_{index + 1}" if index else name
                 tf.summary.scalar(f"activation_means/{tag}", mean, step)
@@ -102,9 +105,11 @@ class ActivationSummary(Summary):
                     tf.summary.scalar(f"zero_activations/{tag}", zeros, step)
 
 
-def _note(args: tuple, kwargs: dict[str, Any], result: Any) -> tuple:
+def _note(args: tuple, kwargs: dict[str, Any], result: Any) -> tuple | None:
     """What is kept of a layer's output, which itself may be large: of several tensors of the first."""
     output = keras.tree.flatten(result)[0]
+    if not output.dtype.is_floating:
+        return None  # Words, and their numbers.
     values = tf.cast(output, tf.float32)
     mean, variance = tf.nn.moments(tf.reshape(values, [-1]), 0)
     # One number for each example alone is one unit.

@@ -1,6 +1,7 @@
 """The gradients of the loss, watched layer by layer: where they vanish, explode, or never arrive."""
 
 import functools
+import itertools
 import weakref
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from kerasdl.callbacks.examples import as_examples
 from kerasdl.callbacks.histograms import bucket_counts, write_histogram
 from kerasdl.callbacks.layer_names import layer_weights
 from kerasdl.callbacks.summary import Summary
-from kerasdl.callbacks.tapping import as_tensors, check_count, first_examples
+from kerasdl.callbacks.tapping import as_tensors, check_count, compiled_for, first_examples
 from kerasdl.training.maths import compute_loss
 from kerasdl.visualization.probing import changed
 
@@ -28,7 +29,8 @@ class GradientSummary(Summary):
     It is the gradient that the optimizer gets in training, before clipping: dropout drops, batch normalisation takes
     the batch's own statistics, and regularisation and added losses count. Under mixed precision the loss is scaled as
     the optimizer does it, and the scale taken out again. Nothing of it is remembered: the model, its metrics and the
-    generators of random numbers stay as they were. A `train_step` of the model's own is not asked.
+    generators of random numbers stay as they were. Class weights of `model.fit` do not count, and a `train_step` of the
+    model's own is not asked.
 
     Args:
         log_dir: Folder of the logs; the one given to `keras.callbacks.TensorBoard` will do.
@@ -52,16 +54,20 @@ class GradientSummary(Summary):
 
     def prepare(self) -> None:
         """Compiles the gradient, so that data that do not fit the model are told before the first epoch."""
-        batch = first_examples(self.model, self.examples, self.count)
         self._weights = layer_weights(self.model, trainable=True)
         if not self._weights:
             raise ValueError(
                 "GradientSummary expects a model with weights to train. "
                 f"Received: model {self.model.name!r}, which has none."
             )
-        body = functools.partial(_gradients, weakref.ref(self.model), list(self._weights.values()))
+        batch = first_examples(self.model, self.examples, self.count)
+        if batch[1] is None and self.model.loss is not None:
+            raise ValueError(
+                "GradientSummary expects data with targets, (x, y), for the model has a loss. Received: data without y."
+            )
         self._batch = as_tensors(batch)
-        self._run = tf.function(body, autograph=False).get_concrete_function(self._batch, tf.TensorSpec(()))
+        body = functools.partial(_gradients, weakref.ref(self.model), list(self._weights.values()))
+        self._run = compiled_for(self.model, body, self._batch, tf.constant(1.0))
 
     def write(self, step: int, logs: dict[str, Any]) -> None:
         """Writes norms and histograms."""
@@ -86,20 +92,23 @@ def _gradients(
     """For each layer the square of the norm and the histogram of its gradients, both of the loss times `scale`."""
     model = reference()
     x, y, sample_weight = batch
+    values = [[tf.convert_to_tensor(weight.value) for weight in weights] for weights in layers]
     silent = [(metric, "update_state", lambda *_, **__: None) for metric in model.metrics]
     with changed(silent), tf.GradientTape() as tape:
-        # What is assigned in this scope is forgotten. Regularisers ask the scope itself for the weights.
-        weights = [(weight, weight.value) for weight in model.trainable_weights]
-        with keras.StatelessScope(weights, collect_losses=True):
+        tape.watch(values)
+        # In this scope weights are these tensors, which are the same with and without copies on several devices; and
+        # what is assigned is forgotten.
+        pairs = zip(itertools.chain(*layers), itertools.chain(*values), strict=True)
+        with keras.StatelessScope(list(pairs), collect_losses=True):
             predictions = model(x, training=True)
             loss = compute_loss(model, x, y, predictions, sample_weight, training=True)
         scaled = loss * tf.cast(scale, loss.dtype)
-    found = tape.gradient(scaled, layers, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    found = tape.gradient(scaled, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     squares, histograms = [], []
     for gradients in found:
         # An embedding's gradient comes as rows and becomes a whole matrix here, in which equal rows are added up.
         flat = [tf.reshape(tf.cast(tf.convert_to_tensor(each), tf.float32), [-1]) for each in gradients]
-        # Twice of the loss scale would not fit into a square.
+        # The square of a gradient times a loss scale may be too large for float32.
         squares.append(tf.add_n([tf.reduce_sum(tf.square(tf.cast(each, tf.float64))) for each in flat]))
         histograms.append(bucket_counts(tf.concat(flat, 0)))
     return squares, histograms

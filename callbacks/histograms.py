@@ -28,14 +28,15 @@ def bucket_counts(values: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     values = tf.reshape(tf.convert_to_tensor(values), [-1])
     if values.dtype not in (tf.float32, tf.float64):
         values = tf.cast(values, tf.float32)
-    finite = tf.math.is_finite(values)
-    # Only where it must be: to pick some numbers out of millions takes longer than to count them all.
-    values = tf.cond(tf.reduce_all(finite), lambda: values, lambda: tf.boolean_mask(values, finite))
-    least, most = tf.reduce_min(values), tf.reduce_max(values)
+    finite, infinity = tf.math.is_finite(values), tf.constant(np.inf, values.dtype)
+    least = tf.reduce_min(tf.where(finite, values, infinity))
+    most = tf.reduce_max(tf.where(finite, values, -infinity))
     # Halves, since the way from the smallest to the largest number may itself be too large for a number.
-    shares = tf.math.divide_no_nan(values / 2 - least / 2, most / 2 - least / 2)
-    places = tf.minimum(tf.cast(shares * _BUCKETS, tf.int32), _BUCKETS - 1)
-    return tf.math.bincount(places, minlength=_BUCKETS, maxlength=_BUCKETS), least, most
+    half_range = most / 2 - least / 2
+    shares = tf.math.divide_no_nan(values / 2 - least / 2, half_range)
+    # What is not finite goes into a bucket of its own, that nobody sees: to pick out the others takes longer.
+    places = tf.where(finite, tf.minimum(tf.cast(shares * _BUCKETS, tf.int32), _BUCKETS - 1), _BUCKETS)
+    return tf.math.bincount(places, minlength=_BUCKETS + 1, maxlength=_BUCKETS + 1)[:_BUCKETS], least, most
 
 
 def write_histogram(tag: str, found: tuple[Any, Any, Any], step: int) -> None:

@@ -46,8 +46,21 @@ def compile_taps(
         array([[2., 2., 2.]], dtype=float32)
     """
     body = functools.partial(_run, weakref.ref(model), dict(layers), method, note, required)
+    return compiled_for(model, body, as_tensors(inputs))
+
+
+def compiled_for(model: keras.Model, body: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    """The function, compiled for tensors like these; as it is where the model was told to run eagerly.
+
+    Args:
+        model: Whose `run_eagerly` says so.
+        body: A function that holds no model, or nothing would ever free it.
+        arguments: Structures of tensors.
+    """
+    if model.run_eagerly:
+        return body
     # Traced by hand: TensorFlow, which counts calls, would take many short trainings for one that traces too often.
-    return tf.function(body, autograph=False).get_concrete_function(as_tensors(inputs))
+    return tf.function(body, autograph=False).get_concrete_function(*arguments)
 
 
 def as_tensors(parts: Any) -> Any:
