@@ -6,9 +6,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kerasdl.training.cluster import find_cluster
+from kerasdl.training.replicas import Replicas
+
 
 def check_can_train(model: keras.Model) -> None:
-    """Refuses a model that has no optimizer, nothing to train, a step of its own, or several devices to train on."""
+    """Refuses a model without an optimizer, with nothing to train, a step of its own, or a strategy that cannot."""
     check_is_compiled(model)
     if model.optimizer is None:
         raise ValueError(
@@ -18,11 +21,7 @@ def check_can_train(model: keras.Model) -> None:
     if model.built and not model.trainable_weights:
         raise ValueError(f"`model` has no trainable weights: set trainable=True on a layer. Received: {model.name!r}.")
     _check_step_is_keras_own(model, "train_step", "model.fit")
-    if model.distribute_strategy.num_replicas_in_sync > 1:
-        raise ValueError(
-            "This step trains on one device. Use model.fit under a distribution strategy. "
-            f"Received: a model made under {type(model.distribute_strategy).__name__}."
-        )
+    _check_strategy(model)
 
 
 def check_can_measure(model: keras.Model) -> None:
@@ -51,6 +50,50 @@ def _check_step_is_keras_own(model: keras.Model, step: str, instead: str) -> Non
         raise ValueError(
             f"`model` has a {step} of its own, which is not called here: use {instead}. "
             f"Received: {type(model).__name__}."
+        )
+
+
+def _check_strategy(model: keras.Model) -> None:
+    strategy = model.distribute_strategy
+    cluster = find_cluster()
+    if (
+        cluster is not None
+        and cluster.workers > 1
+        and not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    ):
+        raise ValueError(
+            f"This process is one of {cluster.workers} workers, and each would train `model` by itself: build and "
+            "compile it in training.strategy().scope(). "
+            f"Received: a model made under {type(strategy).__name__}."
+        )
+    if tf.distribute.has_strategy() and tf.distribute.get_strategy() is not strategy:
+        raise ValueError(
+            "`model` must be built and compiled in the scope of the strategy that trains it. Received: a model made "
+            f"under {type(strategy).__name__} in the scope of {type(tf.distribute.get_strategy()).__name__}."
+        )
+    if not Replicas(strategy).are_distributed:
+        return
+    if model.optimizer.built and not isinstance(model.optimizer.iterations.value, tf.distribute.DistributedValues):
+        raise ValueError(
+            "`model` must be compiled in the scope of the strategy it was built in. "
+            "Received: an optimizer made outside of it."
+        )
+    if model.jit_compile:
+        raise ValueError(
+            "Under a distribution strategy XLA does not find the variables of the other devices: leave jit_compile "
+            'out, or at "auto". Received: jit_compile=True.'
+        )
+    if type(model).compute_loss is not keras.Model.compute_loss:
+        raise ValueError(
+            "Under a distribution strategy nobody knows whether a compute_loss of the model's own is to be divided by "
+            "the number of replicas: give the losses to `compile` and to `add_loss`. "
+            f"Received: {type(model).__name__}."
+        )
+    fixed = [tuple(part.shape) for part in getattr(model, "inputs", None) or [] if part.shape[0] is not None]
+    if fixed:
+        raise ValueError(
+            "Under a distribution strategy each replica takes a part of a batch, so that no input may have a batch "
+            f"size of its own. Received: inputs of shape {fixed}."
         )
 
 

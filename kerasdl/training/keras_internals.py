@@ -1,5 +1,7 @@
 """What only a private name of Keras tells: kept in one place, with the reason."""
 
+from typing import Any
+
 import keras
 
 
@@ -11,3 +13,35 @@ def first_epoch(model: keras.Model) -> int:
 def profiles_batches(callback: keras.callbacks.TensorBoard) -> bool:
     """Whether `profile_batch` was set: the callback keeps it only as a private range of batches, (0, 0) for none."""
     return bool(getattr(callback, "_start_batch", 0) or getattr(callback, "_stop_batch", 0))
+
+
+def begin_with(model: keras.Model, epoch: int | None) -> None:
+    """Lets `model.fit` begin with this epoch; None as without a backup. What `first_epoch` reads."""
+    model._initial_epoch = epoch
+
+
+def flush_writers(callback: keras.callbacks.Callback) -> None:
+    """Puts on the disk what Keras' `TensorBoard` has written: it gives nobody its writers."""
+    if isinstance(callback, keras.callbacks.TensorBoard):
+        for writer in callback._writers.values():
+            writer.flush()
+
+
+def close_writers(callback: keras.callbacks.Callback) -> None:
+    """Closes the files of Keras' `TensorBoard`, which does it by itself only where a training ends well."""
+    if isinstance(callback, keras.callbacks.TensorBoard):
+        for writer in callback._writers.values():
+            writer.close()
+
+
+# What Keras' callbacks count under private names, and a training that goes on must not count anew.
+PRIVATE_COUNTS: dict[type, tuple[str, ...]] = {
+    keras.callbacks.ModelCheckpoint: ("_batches_seen_since_last_saving", "_last_batch_seen"),
+    keras.callbacks.TensorBoard: ("_global_train_batch", "_global_test_batch"),
+    keras.callbacks.SwapEMAWeights: ("_ema_weights_in_model",),
+}
+
+
+def mask_of(tensor: Any) -> Any:
+    """The mask that the layers have handed on with a tensor, and Keras' losses look for; None without any."""
+    return getattr(tensor, "_keras_mask", None)

@@ -8,12 +8,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.training.maths import LOSS_IS_NOT_FINITE, Logs
+from kerasdl.training.replicas import Replicas, outside_scopes
+from kerasdl.training.step_parts import LOSS_IS_NOT_FINITE, Logs
 from kerasdl.training.steps import compiled, not_finite
 
 # One call should last about this long: long enough that starting it costs nothing, short enough for a lively progress
 # bar and for Ctrl-C.
 _SECONDS_PER_CALL = 0.25
+_SAME_DATA = (
+    "Every worker must read the same batches in the same order, of which each takes its share: give `shuffle` and all "
+    "else that is random in `data` a seed, and do not shard it."
+)
 
 
 class ManySteps:
@@ -25,7 +30,9 @@ class ManySteps:
         read_logs: Gives the logs after many steps.
         steps_per_call: Steps in one call; None finds a number that keeps a call at about a quarter of a second.
         check_loss: Whether a loss that is not finite is an error.
-        fingerprints: Whether to keep a fingerprint of the last batch, by which it is known again.
+        fingerprints: Whether to keep fingerprints of the first and the last batch, by which they are known again.
+        replicas: The replicas that share each batch; None is without a distribution strategy.
+        at_end: What to do on several replicas at the end of a call, before the logs are read.
     """
 
     def __init__(
@@ -37,10 +44,16 @@ class ManySteps:
         *,
         check_loss: bool,
         fingerprints: bool = False,
+        replicas: Replicas | None = None,
+        at_end: Callable[[], None] = lambda: None,
     ) -> None:
+        replicas = Replicas() if replicas is None else replicas
+        self._replicas = replicas
+        fingerprints = fingerprints or replicas.workers > 1
         # Counted inside the call, so that it is right also where the call ends early.
-        self._done = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self._fingerprint = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._done, self._fingerprint, self._first_fingerprint = outside_scopes(
+            lambda: [tf.Variable(0, dtype=tf.int64, trainable=False) for _ in range(3)]
+        )
         self._read_logs = read_logs
         self._steps_per_call = steps_per_call or 1
         self._adapts = steps_per_call is None
@@ -50,6 +63,17 @@ class ManySteps:
         # The loop itself is not for XLA, for its body takes the batches from an iterator; the step is.
         step = compiled(model, step) if model.jit_compile else step
 
+        def step_on(batch: Any) -> Logs:
+            loss, logs = step(*keras.utils.unpack_x_y_sample_weight(batch))
+            with tf.control_dependencies([loss]):  # A step that failed is not counted.
+                done = self._done.assign_add(1, read_value=True)
+                if fingerprints:
+                    fingerprint = fingerprint_of(batch)
+                    self._fingerprint.assign(fingerprint)
+                    first = tf.where(tf.equal(done, 1), fingerprint, self._first_fingerprint)
+                    self._first_fingerprint.assign(first)
+            return logs
+
         def take_step(iterator: Any) -> Logs:
             batch = iterator.get_next()
             waits_for = []
@@ -57,26 +81,31 @@ class ManySteps:
                 # Where the data end, nothing may be computed and no random number drawn.
                 waits_for = [part for part in tf.nest.flatten(batch, expand_composites=True) if part is not None]
             with tf.control_dependencies(waits_for):
-                loss, logs = step(*keras.utils.unpack_x_y_sample_weight(batch))
-            with tf.control_dependencies([loss]):  # A step that failed is not counted.
-                self._done.assign_add(1)
-                if fingerprints:
-                    self._fingerprint.assign(fingerprint_of(batch))
-            return logs
+                return step_on(batch)
+
+        def take_step_if_any(iterator: Any) -> None:
+            # An error at the data's end, as above, might break off a message that another worker waits for.
+            batch = iterator.get_next_as_optional()
+            tf.cond(batch.has_value(), lambda: (step_on(batch.get_value()), 0)[1], lambda: 0)
 
         def call(iterator: Any, steps: Any) -> Logs:
-            if steps_per_call == 1:
+            if steps_per_call == 1 and not replicas.are_distributed:
                 return take_step(iterator)  # A loop over one step would cost a fifth of a small network's step.
+            take = take_step_if_any if replicas.are_distributed and self._may_end_early else take_step
 
             def body(index: Any) -> list[Any]:
-                take_step(iterator)
+                take(iterator)
                 return [index + 1]
 
             tf.while_loop(lambda index: index < steps, body, [tf.constant(0)], parallel_iterations=1)
+            if replicas.are_distributed:
+                at_end()
             return read_logs()
 
         self._run_eagerly = model.run_eagerly
         self._call: Any = call if model.run_eagerly else tf.function(call, autograph=False)
+        if model.run_eagerly and replicas.are_distributed:
+            self._call = lambda iterator, steps: outside_scopes(lambda: call(iterator, steps))
 
     def run(
         self,
@@ -106,11 +135,12 @@ class ManySteps:
         if not self._is_traced:
             self._may_end_early = batches is None
             self._trace(iterator)
+        self._replicas.check_same(batches or 0, f"{_SAME_DATA} Received: another number of batches, {batches} here.")
         if skip:
             self._skip(iterator, skip)
         self._done.assign(skip)
         logs: Logs = self._read_logs() if skip else {}
-        done, at_end = skip, False
+        done, at_end, is_compared = skip, False, False
         while not at_end and (batches is None or done < batches):
             steps = self._steps_per_call
             if batches is not None:
@@ -121,7 +151,12 @@ class ManySteps:
             begin = time.perf_counter()
             try:
                 logs = self._call(iterator, tf.constant(steps))
-                done += steps
+                before, done = done, done + steps
+                if self._may_end_early and self._replicas.are_distributed and int(self._done) < done:
+                    at_end, done = True, int(self._done)
+                    if done == before:
+                        logs = logs if done else {}
+                        break
             except tf.errors.OutOfRangeError:
                 at_end = True
                 if int(self._done) == done:
@@ -134,10 +169,15 @@ class ManySteps:
                 raise not_finite(f"at step {step} {where}, which did not touch the trainable weights.") from None
             if self._must_look_at_loss and not np.isfinite(logs["loss"]):
                 raise not_finite(f"at or before step {done} {where}.")
+            if not is_compared:
+                self._replicas.check_same(self.first_fingerprint, f"{_SAME_DATA} Received: another first batch.")
+                is_compared = True
             on_end(done - 1, logs)
-            if stop():
+            # Every worker must stop at the same step, and take as many in the next call.
+            stops, seconds = self._replicas.totals([float(stop()), time.perf_counter() - begin])
+            if stops:
                 break
-            self._adapt(time.perf_counter() - begin)
+            self._adapt(seconds / self._replicas.workers)
         return logs
 
     @property
@@ -145,11 +185,26 @@ class ManySteps:
         """By what the last batch is known again."""
         return int(self._fingerprint)
 
+    @property
+    def first_fingerprint(self) -> int:
+        """By what the first batch of this pass is known again."""
+        return int(self._first_fingerprint)
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """Every variable that a traced call touches, but not what counts here; none before it is traced."""
+        if self._run_eagerly or not self._is_traced:
+            return []
+        own = {id(variable) for variable in (self._done, self._fingerprint, self._first_fingerprint)}
+        return [variable for variable in self._call.variables if id(variable) not in own]
+
     def _skip(self, iterator: Any, batches: int) -> None:
         # Taken one by one: `Dataset.skip` passes over what a `map` draws at random, and the rest came out otherwise.
         try:
-            for _ in range(batches):
+            for index in range(batches):
                 batch = next(iterator)
+                if index == 0:
+                    self._first_fingerprint.assign(fingerprint_of(batch))
         except StopIteration:
             raise ValueError(
                 f"`data` must hold the batches of the run that is taken up again, {batches} and more. It ended earlier."
@@ -159,7 +214,8 @@ class ManySteps:
     def _trace(self, iterator: Any) -> None:
         # Once and by hand, or TensorFlow, which counts calls, takes many short trainings for one that traces too often.
         if not self._run_eagerly:
-            self._call = self._call.get_concrete_function(iterator, tf.TensorSpec((), tf.int32))
+            trace = self._call.get_concrete_function
+            self._call = outside_scopes(lambda: trace(iterator, tf.TensorSpec((), tf.int32)))
         self._is_traced = True
 
     def _adapt(self, seconds: float) -> None:

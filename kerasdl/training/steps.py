@@ -10,6 +10,8 @@ import tensorflow as tf
 from kerasdl.training.building import build_for
 from kerasdl.training.checks import check_can_measure
 from kerasdl.training.maths import LOSS_IS_NOT_FINITE, Attack, Logs, make_measurement, make_update
+from kerasdl.training.replica_maths import average_moving_statistics
+from kerasdl.training.replicas import Replicas, outside_scopes
 
 
 def make_train_step(
@@ -21,6 +23,8 @@ def make_train_step(
     regularisation, its optimizer (with loss scaling under `mixed_float16`) and its metrics. The logs are the metrics'
     running values and, with `clip_norm`, the `gradient_norm` of this batch before clipping. A loss that is not finite
     raises a `FloatingPointError` before the weights are touched; under XLA, which knows no checks, it is only logged.
+
+    Under a distribution strategy every worker passes the whole global batch, whose rows the replicas share.
 
     Args:
         model: A compiled model.
@@ -38,7 +42,9 @@ def make_train_step(
     Reference:
         [Pascanu et al., 2013](https://arxiv.org/abs/1211.5063), section 3.2, for clipping by the global norm
     """
-    return _step_on_arrays(model, make_update(model, clip_norm=clip_norm, attack=attack))
+    replicas = Replicas(model.distribute_strategy)
+    update = make_update(model, clip_norm=clip_norm, attack=attack, replicas=replicas)
+    return _step_on_arrays(model, update, replicas, lambda: average_moving_statistics(model, replicas))
 
 
 def make_eval_step(model: keras.Model) -> Callable[..., Logs]:
@@ -56,7 +62,8 @@ def make_eval_step(model: keras.Model) -> Callable[..., Logs]:
         1.0
     """
     check_can_measure(model)
-    return _step_on_arrays(model, make_measurement(model))
+    replicas = Replicas(model.distribute_strategy)
+    return _step_on_arrays(model, make_measurement(model, replicas=replicas), replicas)
 
 
 def compiled(model: keras.Model, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -74,8 +81,20 @@ def not_finite(what_is_known: str) -> FloatingPointError:
     )
 
 
-def _step_on_arrays(model: keras.Model, maths: Callable[[Any, Any, Any], tuple[Any, Logs]]) -> Callable[..., Logs]:
-    run = compiled(model, lambda x, y, sample_weight: maths(x, y, sample_weight)[1])
+def _step_on_arrays(
+    model: keras.Model,
+    maths: Callable[[Any, Any, Any], tuple[Any, Logs]],
+    replicas: Replicas,
+    at_end: Callable[[], None] = lambda: None,
+) -> Callable[..., Logs]:
+    def logs_of(x: Any, y: Any, sample_weight: Any) -> Logs:
+        _, logs = maths(x, y, sample_weight)
+        if not replicas.are_distributed:
+            return logs
+        at_end()
+        return {**model.get_metrics_result(), **logs}
+
+    run = compiled(model, logs_of)
     is_built = False
 
     @functools.wraps(maths)
@@ -85,10 +104,10 @@ def _step_on_arrays(model: keras.Model, maths: Callable[[Any, Any, Any], tuple[A
             lambda part: None if part is None else tf.convert_to_tensor(part), (x, y, sample_weight)
         )
         if not is_built:
-            build_for(model, batch)
+            build_for(model, batch, replicas=replicas)
             is_built = True
         try:
-            return run(*batch)
+            return outside_scopes(lambda: run(*batch))
         except tf.errors.InvalidArgumentError as error:
             if LOSS_IS_NOT_FINITE not in str(error):
                 raise
