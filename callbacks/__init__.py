@@ -5,6 +5,7 @@ from kerasdl.callbacks.attributions import AttributionSummary
 from kerasdl.callbacks.binary_weights import BinaryWeightSummary
 from kerasdl.callbacks.confusion import ConfusionMatrixSummary
 from kerasdl.callbacks.dreams import DreamSummary
+from kerasdl.callbacks.embeddings import EmbeddingSummary
 from kerasdl.callbacks.examples import Examples
 from kerasdl.callbacks.feature_maps import FeatureMapSummary
 from kerasdl.callbacks.filters import FilterSummary
@@ -25,6 +26,7 @@ __all__ = [
     "BinaryWeightSummary",
     "ConfusionMatrixSummary",
     "DreamSummary",
+    "EmbeddingSummary",
     "Examples",
     "FeatureMapSummary",
     "FilterSummary",
