@@ -38,7 +38,10 @@ def _choose() -> tf.distribute.Strategy | None:
     cluster = find_cluster()
     if cluster is not None:
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-            tf.train.ClusterSpec(cluster.jobs), task_type=cluster.kind, task_id=cluster.index, rpc_layer="grpc",
+            tf.train.ClusterSpec(cluster.jobs),
+            task_type=cluster.kind,
+            task_id=cluster.index,
+            rpc_layer="grpc",
             num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
         )
         try:

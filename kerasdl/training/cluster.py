@@ -16,7 +16,8 @@ class Cluster:
     """Several workers, each a process, which train one model together.
 
     Args:
-        jobs: The addresses ("host:port") of the workers under "worker", and of a chief under "chief" where there is one.
+        jobs: The addresses ("host:port") of the workers under "worker", and of a chief, where there is one, under
+            "chief".
         kind: Which of the two this process is.
         index: Its place in that list.
     """
@@ -43,7 +44,8 @@ def find_cluster(environment: Mapping[str, str] | None = None) -> Cluster | None
         environment: Where to look; the environment's variables unless told otherwise.
 
     Example:
-        >>> find_cluster({"TF_CONFIG": '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}'})
+        >>> config = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}'
+        >>> find_cluster({"TF_CONFIG": config})
         Cluster(jobs={'worker': ['a:1', 'b:1']}, kind='worker', index=1)
     """
     environment = os.environ if environment is None else environment
@@ -58,8 +60,8 @@ def find_cluster(environment: Mapping[str, str] | None = None) -> Cluster | None
 
 def _from_tf_config(text: str) -> Cluster | None:
     expected = (
-        '`TF_CONFIG` must hold what each worker is told, such as {"cluster": {"worker": ["first:2222", "second:2222"]}, '
-        '"task": {"type": "worker", "index": 0}}.'
+        "`TF_CONFIG` must hold what each worker is told, such as "
+        '{"cluster": {"worker": ["first:2222", "second:2222"]}, "task": {"type": "worker", "index": 0}}.'
     )
     try:
         config = json.loads(text)

@@ -110,7 +110,7 @@ def _collected(received: list[int]) -> Iterator[None]:
         received.append(signum)
 
     before = {signum: signal.getsignal(signum) for signum in _PASSED_ON}
-    before = {signum: handler for signum, handler in before.items() if handler is not signal.SIG_IGN}
+    before = {signum: handler for signum, handler in before.items() if handler not in (signal.SIG_IGN, None)}
     for signum in before:
         signal.signal(signum, note)
     try:

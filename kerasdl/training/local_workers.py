@@ -10,8 +10,9 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 # A worker whose launcher was killed must not go on writing into the folders of whoever is started next. So each asks
 # Linux for its end with its parent's, and then becomes the program.
@@ -107,7 +108,7 @@ class Group:
             self._readers.append(reader)
 
     def newly_ended(self) -> list[Worker]:
-        """Those that ended since the last call; first those that a signal killed, for they did not fall with another."""
+        """Those that ended since the last call; first those that a signal killed, for no other one pulled them down."""
         ended = []
         for worker in self.running():
             worker.code = worker.process.poll()
@@ -138,11 +139,12 @@ class Group:
             reader.join(timeout=5.0)
 
 
-def _show(index: int, lines: Iterator[bytes]) -> None:
-    for line in lines:
-        # In one piece, or the lines of two workers get mixed.
-        sys.stdout.write(f"[{index}] {line.decode('utf-8', errors='replace').rstrip()}\n")
-        sys.stdout.flush()
+def _show(index: int, output: IO[bytes]) -> None:
+    with output:
+        for line in output:
+            # In one piece, or the lines of two workers get mixed.
+            sys.stdout.write(f"[{index}] {line.decode('utf-8', errors='replace').rstrip()}\n")
+            sys.stdout.flush()
 
 
 def _environments(workers: int) -> list[dict[str, str]]:
@@ -183,7 +185,6 @@ def free_ports(count: int) -> list[int]:
     found: list[int] = []
     for port in candidates:
         with socket.socket() as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 listener.bind(("127.0.0.1", port))
             except OSError:

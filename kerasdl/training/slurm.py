@@ -45,9 +45,7 @@ def find_step(environment: Mapping[str, str]) -> tuple[list[str], int] | None:
             f"Received: SLURM_DISTRIBUTION={distribution}."
         )
     first = _FIRST_PORT + int(environment["SLURM_JOB_ID"]) % _JOBS * _PORTS_PER_JOB
-    addresses = [
-        f"{node}:{first + task}" for node, count in zip(nodes, tasks, strict=True) for task in range(count)
-    ]
+    addresses = [f"{node}:{first + task}" for node, count in zip(nodes, tasks, strict=True) for task in range(count)]
     return addresses, int(environment["SLURM_PROCID"])
 
 

@@ -1,0 +1,281 @@
+"""Several workers on one machine: started, heard, ended together. These programs are small and need no TensorFlow."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from kerasdl.training import local_workers
+from kerasdl.training.launch import app, run_workers
+from kerasdl.training.local_workers import free_ports, share_out, visible_gpus
+
+START = """
+import json, os, pathlib, signal, sys, time
+config = json.loads(os.environ["TF_CONFIG"])
+index, folder = config["task"]["index"], pathlib.Path(sys.argv[1])
+attempt = len(list(folder.glob(f"{index}.*")))
+(folder / f"{index}.{attempt}").write_text(json.dumps({**os.environ}))
+def others_are_there(count):
+    while len(list(folder.glob("*.0"))) < count:
+        time.sleep(0.01)
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    """Makes a program's command of its text."""
+
+    def write(text):
+        path = tmp_path / "program.py"
+        path.write_text(START + textwrap.dedent(text))
+        (tmp_path / "seen").mkdir()
+        return [str(path), str(tmp_path / "seen")]
+
+    return write
+
+
+def seen(tmp_path):
+    """The surroundings that each worker found, by "worker.attempt"."""
+    return {path.name: json.loads(path.read_text()) for path in (tmp_path / "seen").iterdir()}
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_each_worker_learns_its_place_and_the_addresses_of_all(program, tmp_path, capfd):
+    assert run_workers([*program("print('hello from', index, sys.argv[2:])"), "--fast", "-m"], workers=3) == 0
+    found = seen(tmp_path)
+    assert sorted(found) == ["0.0", "1.0", "2.0"]
+    configs = [json.loads(found[f"{index}.0"]["TF_CONFIG"]) for index in range(3)]
+    assert [config["task"] for config in configs] == [{"type": "worker", "index": index} for index in range(3)]
+    addresses = configs[0]["cluster"]["worker"]
+    assert all(config["cluster"] == {"worker": addresses} for config in configs)
+    assert len(set(addresses)) == 3
+    assert all(re.fullmatch(r"127\.0\.0\.1:\d+", address) for address in addresses)
+    # Only the chief is heard.
+    shown = capfd.readouterr()
+    assert shown.out == "hello from 0 ['--fast', '-m']\n"
+    assert shown.err == ""
+
+
+def test_the_cores_are_shared_out(program, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(7)))
+    for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")  # whoever has chosen a number keeps it
+    assert run_workers(program(""), workers=2) == 0
+    for found in seen(tmp_path).values():
+        assert found["TF_NUM_INTRAOP_THREADS"] == "3"
+        assert found["OMP_NUM_THREADS"] == "5"
+
+
+def test_the_gpus_are_shared_out(monkeypatch):
+    assert share_out(["0", "1", "2"], 3) == ["0", "1", "2"]
+    assert share_out(["GPU-a", "GPU-b", "GPU-c", "GPU-d", "GPU-e"], 2) == ["GPU-a,GPU-b", "GPU-c,GPU-d"]
+    for chosen, found in [("", []), ("-1", []), ("2,0", ["2", "0"]), ("3,-1,0", ["3"])]:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+        assert visible_gpus() == found
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    listed = "GPU 0: NVIDIA H200 (UUID: GPU-1)\n  MIG 1g\nGPU 1: NVIDIA H200 (UUID: GPU-2)\n"
+    monkeypatch.setattr(local_workers.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(
+        local_workers.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, stdout=listed)
+    )
+    assert visible_gpus() == ["0", "1"]
+
+
+def test_more_workers_than_gpus_compute_on_the_cpu(program, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert run_workers(program(""), workers=2) == 0
+    assert [found["CUDA_VISIBLE_DEVICES"] for found in seen(tmp_path).values()] == ["-1", "-1"]
+    assert capfd.readouterr().err == "launch: 2 workers, and fewer GPUs: all of them compute on the CPU.\n"
+
+
+def test_free_ports_are_free_and_not_those_of_outgoing_connections():
+    ports = free_ports(20)
+    assert len(set(ports)) == 20
+    assert max(ports) < int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", ports[0]))
+        assert ports[0] not in free_ports(1_000)
+
+
+def test_every_worker_is_heard_behind_its_number(program, capfd):
+    command = program("print('one\\ntwo', flush=True); print('wrong', file=sys.stderr)")
+    assert run_workers(command, workers=2, show_all=True) == 0
+    shown = capfd.readouterr().out.splitlines()
+    for index in (0, 1):
+        assert [line for line in shown if line.startswith(f"[{index}]")] == [
+            f"[{index}] one",
+            f"[{index}] two",
+            f"[{index}] wrong",
+        ]
+
+
+def test_one_that_fails_ends_all_though_they_hang(program, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("kerasdl.training.launch._SECONDS_TO_END", 0.3)
+    command = program("""
+        others_are_there(3)
+        if index == 2:
+            print("a line that tells why")
+            sys.exit(7)
+        if index == 1:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        (folder / f"{index}.pid").write_text(str(os.getpid()))
+        time.sleep(60)
+    """)
+    begin = time.monotonic()
+    assert run_workers(command, workers=3) == 7
+    assert time.monotonic() - begin < 20
+    assert not any(is_running(int(path.read_text())) for path in (tmp_path / "seen").glob("*.pid"))
+    shown = capfd.readouterr().err
+    assert re.fullmatch(r"launch: Worker 2 ended with exit code 7 after \d+ s\.\n\[2\] a line that tells why\n", shown)
+
+
+def test_who_was_killed_is_found_among_those_who_fell_with_it(program, capfd):
+    command = program("""
+        others_are_there(3)
+        if index == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        while pathlib.Path(f"/proc/{os.getppid()}").exists():
+            if len([c for c in pathlib.Path(f"/proc/{os.getppid()}/task/{os.getppid()}/children").read_text().split()
+                    if " Z " in pathlib.Path(f"/proc/{c}/stat").read_text()]):
+                sys.exit(1)
+    """)
+    assert run_workers(command, workers=3) == 128 + signal.SIGKILL
+    assert re.match(r"launch: Worker 1 was killed by SIGKILL after \d+ s\.\n", capfd.readouterr().err)
+
+
+def test_all_start_again_where_one_failed(program, tmp_path, capfd):
+    command = program("""
+        while index == 1 and not (folder / f"0.{attempt}").exists():
+            time.sleep(0.01)
+        if index == 1 and attempt < 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if attempt < 2:
+            time.sleep(60)
+    """)
+    assert run_workers(command, workers=2, restarts=2) == 0
+    found = seen(tmp_path)
+    assert sorted(found) == ["0.0", "0.1", "0.2", "1.0", "1.1", "1.2"]
+    assert len({found[f"0.{attempt}"]["TF_CONFIG"] for attempt in range(3)}) == 3  # on new ports
+    lines = capfd.readouterr().err.splitlines()
+    assert [line for line in lines if "again" in line] == [
+        "launch: Starting all 2 again (restart 1 of 2).",
+        "launch: Starting all 2 again (restart 2 of 2).",
+    ]
+
+
+def test_it_gives_up_after_so_many_restarts_and_at_once_after_a_wrong_option(program, tmp_path):
+    command = program("sys.exit(int(sys.argv[2]))")
+    assert run_workers([*command, "5"], workers=1, restarts=1) == 5
+    assert sorted(seen(tmp_path)) == ["0.0", "0.1"]
+    assert run_workers([*command, "2"], workers=1, restarts=1) == 2
+    assert sorted(seen(tmp_path)) == ["0.0", "0.1", "0.2"]
+
+
+@pytest.mark.parametrize(("signum", "passed"), [("SIGINT", "SIGINT"), ("SIGTERM", "SIGTERM"), ("SIGHUP", "SIGTERM")])
+def test_a_signal_reaches_each_worker_once_and_then_us(program, tmp_path, signum, passed, capfd):
+    command = program("""
+        heard = []
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            signal.signal(getattr(signal, name), lambda number, _: heard.append(signal.Signals(number).name))
+        (folder / f"{index}.ready").write_text("")
+        while not heard:
+            time.sleep(0.01)
+        time.sleep(0.5 * (1 - index))  # the chief is still saving when the other one has ended
+        (folder / f"{index}.heard").write_text(" ".join(heard))
+        sys.exit(9)
+    """)
+    arrived = []
+    before = signal.signal(getattr(signal, signum), lambda number, _: arrived.append(number))
+
+    def press():
+        while len(list((tmp_path / "seen").glob("*.ready"))) < 2:
+            time.sleep(0.01)
+        os.kill(os.getpid(), getattr(signal, signum))
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    try:
+        # Nor are they started again: somebody wanted an end.
+        assert run_workers(command, workers=2, restarts=3) == 9
+    finally:
+        thread.join()
+        signal.signal(getattr(signal, signum), before)
+    assert arrived == [getattr(signal, signum)]
+    assert [(tmp_path / "seen" / f"{index}.heard").read_text() for index in (0, 1)] == [passed, passed]
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux to end a process with its parent")
+def test_no_worker_outlives_a_killed_launcher(program, tmp_path):
+    command = program("""
+        (folder / f"{index}.pid").write_text(str(os.getpid()))
+        time.sleep(60)
+    """)
+    child = os.fork()
+    if child == 0:
+        try:
+            run_workers(command, workers=2)
+        finally:
+            os._exit(0)
+    pids = []
+    while len(pids) < 2 or not all(pids):
+        time.sleep(0.02)
+        pids = [path.read_text() for path in (tmp_path / "seen").glob("*.pid")]
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    end = time.monotonic() + 10
+    while any(is_running(int(pid)) for pid in pids) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not any(is_running(int(pid)) for pid in pids)
+
+
+def test_wrong_arguments_are_told():
+    with pytest.raises(ValueError, match=r"^`workers` must be a positive integer\. Received: workers=0\.$"):
+        run_workers(["x.py"], workers=0)
+    with pytest.raises(ValueError, match=r"^`restarts` must be a whole number, 0 or more\. Received: restarts=-1\.$"):
+        run_workers(["x.py"], workers=1, restarts=-1)
+    message = '`command` must be a list of words such as ["train.py", "--fast"]. Received: \'x.py\'.'
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        run_workers("x.py", workers=1)
+
+
+def test_the_command_line_takes_a_script_or_a_module(monkeypatch):
+    calls = []
+    monkeypatch.setattr("kerasdl.training.launch.run_workers", lambda command, **rest: calls.append((command, rest)))
+    runner = CliRunner()
+    runner.invoke(app, ["--workers", "3", "-m", "tutorials.lenet", "--quick", "--workers", "9"])
+    runner.invoke(app, ["--workers", "2", "--restarts", "4", "--show-all", "train.py", "-m", "--help"])
+    assert calls == [
+        (["-m", "tutorials.lenet", "--quick", "--workers", "9"], {"workers": 3, "restarts": 0, "show_all": False}),
+        (["train.py", "-m", "--help"], {"workers": 2, "restarts": 4, "show_all": True}),
+    ]
+
+
+def test_the_command_line_ends_with_the_exit_code(monkeypatch):
+    runner = CliRunner()
+    monkeypatch.setattr("kerasdl.training.launch.run_workers", lambda *_, **__: 7)
+    assert runner.invoke(app, ["--workers", "3", "train.py"]).exit_code == 7
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kerasdl.training.launch.run_workers", interrupted)
+    assert runner.invoke(app, ["--workers", "3", "train.py"]).exit_code == 130
+    assert runner.invoke(app, ["train.py"]).exit_code == 2
