@@ -25,6 +25,8 @@ Exercises:
 2. Build the 1998 network, but give it the modern output (`logits` as a dense layer). Which of the four differences in
    the table costs the most accuracy? Exchange them one at a time.
 3. Shift all test images by two pixels (`keras.ops.roll`) and measure again. Which subsampling forgives more?
+4. Let three processes do it together: `python -m kerasdl.training.launch --workers 3 -m tutorials.lenet`. Which numbers
+   change, and why so little? (`python -m tutorials.many_workers` tells.)
 """
 
 from pathlib import Path
@@ -61,6 +63,8 @@ def main(
         quick: One epoch of a few images, only to see that everything works.
         out: Folder for the metrics, the figures and the TensorBoard logs.
     """
+    # On a laptop this changes nothing. With several GPUs, or several workers, each takes its part of every batch.
+    devices = training.strategy()
     train = load(data, split="train[:640]" if quick else "train", batch_size=batch_size, shuffle=True, seed=seed)
     test = load(data, split="test[:256]" if quick else "test", batch_size=256)
     class_names = info(data).classes
@@ -80,10 +84,11 @@ def main(
     #   (For clothes the pictures mean nothing. They still serve as ten different codes.)
     keras.utils.set_random_seed(seed)
     shape = tuple(train.element_spec[0].shape[1:])
-    networks = {
-        "LeNet-5 (1998)": lenet5(input_shape=shape, classes=len(class_names)),
-        "LeNet-5 (today)": lenet5_modern(input_shape=shape, classes=len(class_names)),
-    }
+    with devices.scope():
+        networks = {
+            "LeNet-5 (1998)": lenet5(input_shape=shape, classes=len(class_names)),
+            "LeNet-5 (today)": lenet5_modern(input_shape=shape, classes=len(class_names)),
+        }
 
     # Both learn by gradient descent with momentum. The learning rate rises for a tenth of the steps, while the weights
     # are random and the gradients large, then falls along half a cosine. The network of 1998 needs the lower rate:
@@ -104,10 +109,11 @@ def main(
             warmup_steps=steps // 10,
             decay_steps=steps - steps // 10,
         )
-        optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
         # With minus the distances as logits, the cross-entropy is the paper's criterion (equation 9): pull the right
         # code near, push the others away.
-        model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        with devices.scope():
+            optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
+            model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
         logs = out / "logs" / model.name
         histories[name] = training.fit(
             model,

@@ -9,6 +9,7 @@ import platform
 import re
 import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,8 @@ P = ParamSpec("P")
 def lesson(main: Callable[P, dict[str, float]]) -> Callable[P, dict[str, float]]:
     """Decorates a lesson's `main`: checks its arguments, writes `out/metrics.json`, removes an earlier run's logs.
 
-    The file holds the metrics with all one needs to get them again: arguments, command, versions, seconds.
+    The file holds the metrics with all one needs to get them again: arguments, command, versions, seconds. Where
+    several workers run the lesson, only the chief's results are kept: all of them would write the same files.
 
     Args:
         main: A function of keyword arguments, among them `out`, that returns its metrics.
@@ -40,6 +42,11 @@ def lesson(main: Callable[P, dict[str, float]]) -> Callable[P, dict[str, float]]
         epochs = arguments.get("epochs")
         if epochs is not None and epochs < 1:
             raise ValueError(f"`epochs` must be at least 1. Received: epochs={epochs}.")
+        if _keeps_nothing():
+            with tempfile.TemporaryDirectory() as elsewhere:
+                arguments["out"] = Path(elsewhere)
+                (arguments["out"] / "figures").mkdir()
+                return {key: float(value) for key, value in main(*bound.args, **bound.kwargs).items()}
         arguments["out"] = out = Path(arguments["out"])
         earlier = _prepare(out, name)
         begin = time.perf_counter()
@@ -61,6 +68,14 @@ def lesson(main: Callable[P, dict[str, float]]) -> Callable[P, dict[str, float]]
         return metrics
 
     return run
+
+
+def _keeps_nothing() -> bool:
+    """Whether this process is one of several workers, and not their chief."""
+    from kerasdl.training.cluster import find_cluster  # not above: the list of lessons does without TensorFlow
+
+    cluster = find_cluster()
+    return cluster is not None and not cluster.is_chief
 
 
 def _prepare(out: Path, name: str) -> list[Path]:

@@ -78,6 +78,14 @@ def test_logs_of_others_are_left_alone(tmp_path, record):
     assert curve.read_text() == "somebody's"
 
 
+def test_of_several_workers_only_the_chief_keeps_its_results(tmp_path, monkeypatch):
+    for index, kept in ((1, []), (0, ["figures", "metrics.json"])):
+        config = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": index}}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+        assert main(out=tmp_path) == {"accuracy": 0.5, "parameters": 60000.0}
+        assert sorted(path.name for path in tmp_path.iterdir()) == kept
+
+
 def test_the_command_line_shows_options_and_their_help(monkeypatch, capsys):
     assert _type(monkeypatch, "--help") == 0
     shown = " ".join(capsys.readouterr().out.split())
