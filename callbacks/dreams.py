@@ -67,6 +67,8 @@ class DreamSummary(Summary):
         self.targets = None if targets is None else [int(target) for target in targets]
         if self.targets == []:
             raise ValueError("`targets` must hold at least one class or channel, or be None. Received: none.")
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+            raise ValueError(f"`steps` must be a whole number of at least 1. Received: steps={steps!r}.")
         if layer is not None and class_names is not None:
             raise ValueError(f"`class_names` is for classes, and channels have no names. Received: layer={layer!r}.")
         self.layer = layer

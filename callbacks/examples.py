@@ -186,6 +186,12 @@ def _map(function: Callable[..., Any], *structures: Any) -> Any:
 
 
 def _as_arrays(parts: Any) -> Any:
+    for part in keras.tree.flatten(parts):
+        if isinstance(part, tf.RaggedTensor | tf.SparseTensor):
+            raise ValueError(
+                "`data` must give dense tensors. Received: a "
+                f"{type(part).__name__}; make it one with `.to_tensor()` or `tf.sparse.to_dense`."
+            )
     return _map(np.asarray, parts)
 
 

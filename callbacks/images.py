@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 _DOTS_PER_INCH = 80  # TensorBoard shows a picture in its own size when it is clicked on: about a screen's width then.
-_LARGEST_ENLARGEMENT, _WANTED_SIDE = 8, 128
 
 
 def displayable(images: Any) -> np.ndarray:
@@ -29,6 +28,8 @@ def displayable(images: Any) -> np.ndarray:
         array([  0, 128, 255], dtype=uint8)
     """
     values = np.asarray(images)
+    if values.dtype.name == "bfloat16":
+        values = values.astype("float32")
     if values.ndim == 3:
         values = values[..., None]
     if values.ndim != 4 or 0 in values.shape or values.dtype.kind not in "buif":
@@ -77,20 +78,6 @@ def sheet(tiles: Sequence[np.ndarray] | np.ndarray, columns: int, *, gap: int = 
     widened = np.pad(widened, ((0, 0), (0, gap), (0, gap), (0, 0)), constant_values=background)
     grid = widened.reshape(rows, columns, height + gap, width + gap, depth).transpose(0, 2, 1, 3, 4)
     return grid.reshape(rows * (height + gap), columns * (width + gap), depth)[: -gap or None, : -gap or None]
-
-
-def enlarged(images: np.ndarray) -> np.ndarray:
-    """Small pictures with each pixel as a square of several, so that they are seen; large ones as they are.
-
-    Args:
-        images: `(N, height, width, channels)`.
-
-    Example:
-        >>> enlarged(np.zeros((1, 28, 28, 1))).shape
-        (1, 140, 140, 1)
-    """
-    factor = min(max(-(-_WANTED_SIDE // max(images.shape[1:3])), 1), _LARGEST_ENLARGEMENT)
-    return images.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
 def write_figure(tag: str, figure: Any, step: int) -> None:

@@ -83,6 +83,7 @@ class MistakeSummary(Summary):
             "|---:|---|---|---:|---:|",
         ]
         for index, true, false in zip(worst, truth, answer, strict=True):
+            true, false = (name.replace("|", "\\|") for name in (true, false))
             lines.append(f"| {index} | {true} | {false} | {of_predicted[index]:.4f} | {of_truth[index]:.2g} |")
         tf.summary.text("mistakes/list", "\n".join(lines if len(worst) else lines[:1]), step)
         if len(worst):

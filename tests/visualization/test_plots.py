@@ -129,3 +129,9 @@ def test_long_titles_are_broken_so_that_they_keep_clear_of_each_other():
     figure.canvas.draw()
     left, right = (axes.title.get_window_extent() for axes in figure.axes)
     assert left.x1 < right.x0
+
+
+def test_a_title_with_dollar_signs_is_no_formula(tmp_path):
+    figure = plots.image_grid(np.zeros((1, 4, 4)), [r"$5 to \$ 10$"])
+    plots.save(figure, tmp_path / "prices.png")
+    assert not figure.axes[0].title.get_parse_math()

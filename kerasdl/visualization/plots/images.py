@@ -58,7 +58,8 @@ def image_grid(
                 image = images[place, ..., 0] if grey else np.clip(images[place], 0, 1)
                 axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
                 if titles is not None:
-                    axes.set_title(titles[place], fontsize=13)
+                    # A name with two dollar signs is no formula.
+                    axes.set_title(titles[place], fontsize=13, parse_math=False)
         if title is not None:
             figure.suptitle(title)
     return figure
