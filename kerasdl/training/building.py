@@ -1,6 +1,6 @@
 """Makes beforehand what a step would otherwise make while it is traced."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -21,23 +21,35 @@ def build_for(model: keras.Model, batch: Any, *, replicas: Replicas | None = Non
         batch: `x`, `(x, y)` or `(x, y, sample_weight)`, as tensors or as their specifications.
         replicas: Where the variables live; None is without a distribution strategy.
     """
-    distributed = replicas is not None and replicas.are_distributed
+    replicas = Replicas() if replicas is None else replicas
 
-    @tf.function(autograph=False)
     def trace(x: Any, y: Any, sample_weight: Any) -> None:
         predictions = model(x, training=False)
         compute_loss(model, x, y, predictions, sample_weight, training=False)
         model.compute_metrics(x, y, predictions, sample_weight)
+
+    def run_traced(function: Any) -> None:
+        tf.function(function, autograph=False).get_concrete_function(*specified)
 
     def specify(part: Any) -> Any:
         if part is None or isinstance(part, tf.NoneTensorSpec):
             return None
         return part if isinstance(part, tf.TypeSpec) else tf.TensorSpec(part.shape, part.dtype)
 
-    with replicas.scope() if replicas is not None else nullcontext():
-        # A variable with copies takes its first value from the first copy, which no graph can do. In Keras' stateless
-        # scope the variables are made when it ends, and that is behind the graph.
-        with keras.StatelessScope() if distributed else nullcontext():
-            trace.get_concrete_function(*keras.tree.map_structure(specify, keras.utils.unpack_x_y_sample_weight(batch)))
+    specified = keras.tree.map_structure(specify, keras.utils.unpack_x_y_sample_weight(batch))
+    with replicas.scope():
+        if replicas.are_distributed and not model.built:
+            with _variables_made_behind([]):
+                run_traced(lambda x, y, sample_weight: model(x, training=False))
+        with _variables_made_behind(model.trainable_variables) if replicas.are_distributed else nullcontext():
+            run_traced(trace)
         if model.optimizer is not None and not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
+
+
+def _variables_made_behind(weights: list[keras.Variable]) -> AbstractContextManager:
+    """A context behind which the variables are made that a graph in it asks for; regularisers find `weights` there.
+
+    The copies of a variable take their first value from one of them, and that no graph can do.
+    """
+    return keras.StatelessScope(state_mapping=[(weight, weight.value) for weight in weights])
