@@ -1,7 +1,8 @@
 """What all summaries share: a writer under `log_dir` that is open while a network trains, and no longer."""
 
+import contextlib
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,8 @@ class Summary(keras.callbacks.Callback):
         self.close()
         if self.fits is not None and not self.fits(self.model):
             return
-        self.prepare()
+        with _same_random_numbers(self.model):
+            self.prepare()
         self._writer = tf.summary.create_file_writer(str(self.log_dir))
         # After an error elsewhere `on_train_end` is never called. No `__del__`: where the whole program ends with that
         # error, it came when TensorFlow is half gone.
@@ -96,7 +98,7 @@ class Summary(keras.callbacks.Callback):
         if (epoch + 1) % self.every or self._writer is None:
             return
         try:
-            with self._writer.as_default():
+            with self._writer.as_default(), _same_random_numbers(self.model):
                 self.write(epoch, logs or {})
             self.flush()
         except BaseException:
@@ -106,3 +108,20 @@ class Summary(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Closes the file."""
         self.close()
+
+
+@contextlib.contextmanager
+def _same_random_numbers(model: keras.Model) -> Iterator[None]:
+    """Puts the model's generators of random numbers back: who looks at a network may draw, and training must not care.
+
+    Keras' recurrent layers, for one, draw what to drop also where nothing is dropped.
+    """
+    weights = {id(weight) for weight in model.weights}
+    metrics = {id(variable) for metric in model.metrics for variable in metric.variables}
+    others = [variable for variable in model.variables if id(variable) not in weights | metrics]
+    values = [variable.value + 0 for variable in others]  # A sum, for a variable's own value may be the variable.
+    try:
+        yield
+    finally:
+        for variable, value in zip(others, values, strict=True):
+            variable.assign(value)
