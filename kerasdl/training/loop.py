@@ -1,6 +1,7 @@
 """`fit`: Keras' training loop with many steps in one compiled call."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,9 +11,12 @@ import tensorflow as tf
 from kerasdl.training.batch_hooks import TEST_HOOKS, TRAIN_HOOKS, any_needs_batches
 from kerasdl.training.building import build_for
 from kerasdl.training.checks import check_can_measure, check_can_train, check_count, count_batches
-from kerasdl.training.keras_internals import first_epoch
 from kerasdl.training.many_steps import ManySteps
 from kerasdl.training.maths import Attack, Logs, make_measurement, make_update
+from kerasdl.training.positions import NoBackups, Position
+from kerasdl.training.replica_maths import average_moving_statistics
+from kerasdl.training.replicas import Replicas, outside_scopes
+from kerasdl.training.resuming import Backups
 
 
 def fit(
@@ -25,6 +29,8 @@ def fit(
     clip_norm: float | None = None,
     attack: Attack | None = None,
     steps_per_call: int | None = None,
+    backup_dir: str | Path | None = None,
+    backup_every: int | None = None,
     verbose: str | int = "auto",
 ) -> keras.callbacks.History:
     """Trains a compiled model: the numbers of `model.fit`, sooner.
@@ -42,10 +48,19 @@ def fit(
         attack: A callable `attack(model, x, y)` that returns the inputs to train on instead of `x`.
         steps_per_call: Steps in one compiled call; None finds a number by itself, and takes 1 where a callback looks at
             single batches. A model whose `compute_metrics` is its own always gets 1.
+        backup_dir: Folder into which the training is saved, and from which the same command goes on after a crash as
+            if there had been none: model, optimizer, metrics, random numbers, history, what callbacks remember, and the
+            place in the data. After the end the same command gives the same result at once, and one with more `epochs`
+            goes on. Ctrl-C and SIGTERM save before they end it.
+        backup_every: Save after so many steps as well; None only after each epoch.
         verbose: As in `model.fit`: 0 is silent, 1 a progress bar, 2 a line per epoch.
 
     Returns:
         The history: what each epoch measured, a list per metric.
+
+    A training that is taken up again goes through the data to where it was. So give every shuffle a seed; where the
+    data come in another order, a warning says so. What no variable remembers (`tf.random.normal` in a step) goes on in
+    another way. With several workers the first alone writes into `backup_dir`, which all must see.
 
     Raises:
         FloatingPointError: Where the loss of a step is not finite; that step does not touch the trainable weights.
@@ -62,7 +77,12 @@ def fit(
     epochs = check_count("epochs", epochs)
     if steps_per_call is not None:
         steps_per_call = check_count("steps_per_call", steps_per_call)
+    if backup_every is not None:
+        backup_every = check_count("backup_every", backup_every)
+        if backup_dir is None:
+            raise ValueError(f"`backup_every` needs a `backup_dir`. Received: backup_every={backup_every} alone.")
     check_can_train(model)
+    replicas = Replicas(model.distribute_strategy)
     batches, validation_batches = count_batches("data", data, model), None
     if validation_data is not None:
         check_can_measure(model)
@@ -70,9 +90,9 @@ def fit(
     callbacks = keras.tree.flatten(callbacks or ())
     # Whoever passes TerminateOnNaN wants a quiet end instead of an error.
     check_loss = not any(isinstance(callback, keras.callbacks.TerminateOnNaN) for callback in callbacks)
-    update = make_update(model, clip_norm=clip_norm, attack=attack, check_loss=check_loss)
-    build_for(model, data.element_spec)
-    mean_norm = keras.metrics.Mean(name="gradient_norm")
+    update = make_update(model, clip_norm=clip_norm, attack=attack, check_loss=check_loss, replicas=replicas)
+    build_for(model, data.element_spec, replicas=replicas)
+    mean_norm = outside_scopes(lambda: keras.metrics.Mean(name="gradient_norm"))
 
     def train_on(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Logs]:
         loss, logs = update(x, y, sample_weight)
@@ -92,72 +112,125 @@ def fit(
         single = has_own_logs or (steps_per_call is None and any_needs_batches(callbacks, hooks))
         return 1 if single else steps_per_call
 
-    training = ManySteps(model, train_on, train_logs, calls_for(TRAIN_HOOKS), check_loss=check_loss)
+    training = ManySteps(
+        model,
+        train_on,
+        train_logs,
+        calls_for(TRAIN_HOOKS),
+        check_loss=check_loss,
+        fingerprints=backup_dir is not None,
+        replicas=replicas,
+        at_end=lambda: average_moving_statistics(model, replicas),
+    )
     validation = ManySteps(
-        model, make_measurement(model), model.get_metrics_result, calls_for(TEST_HOOKS), check_loss=False
+        model,
+        make_measurement(model, replicas=replicas),
+        model.get_metrics_result,
+        calls_for(TEST_HOOKS),
+        check_loss=False,
+        replicas=replicas,
     )
-    hooks = keras.callbacks.CallbackList(
-        callbacks,
-        add_history=True,
-        add_progbar=verbose != 0,
-        verbose=verbose,
-        epochs=epochs,
-        steps=batches,
-        model=model,
-    )
-
-    model.stop_training = False
-    hooks.on_train_begin()
-    logs: Logs = {}
-    for epoch in range(first_epoch(model), epochs):
-        model.reset_metrics()
-        mean_norm.reset_state()
-        hooks.on_epoch_begin(epoch)
-        logs = training.run(
-            data,
-            batches,
-            where=f"of epoch {epoch + 1}",
-            on_begin=hooks.on_train_batch_begin,
-            on_end=hooks.on_train_batch_end,
-            stop=lambda: model.stop_training,
+    callbacks = replicas.callbacks_here(callbacks)
+    backups = NoBackups(model, replicas)
+    if backup_dir is not None:
+        backups = Backups(
+            model,
+            replicas,
+            folder=backup_dir,
+            every=backup_every,
+            epochs=epochs,
+            batches=batches,
+            training=training,
+            more=[mean_norm],
+            callbacks=callbacks,
+            is_silent=verbose == 0,
         )
-        if not logs:
-            raise ValueError("`data` must hold at least one batch. Received: a data set without any.")
-        logs = _as_numbers(logs)
-        if validation_data is not None:
-            measured = _evaluate(model, validation, validation_data, validation_batches, hooks)
-            logs |= {f"val_{name}": value for name, value in measured.items()}
-        hooks.on_epoch_end(epoch, logs)
-        if model.stop_training:
-            break
-    model.optimizer.finalize_variable_values(model.trainable_weights)
-    hooks.on_train_end(logs)
+    with backups:
+        if backups.is_over:
+            return backups.finished_history()
+        watched = data
+        for callback in callbacks:
+            if hasattr(callback, "watch"):
+                watched = callback.watch(watched)
+            if hasattr(callback, "watch_step"):
+                callback.watch_step(update)
+        hooks = keras.callbacks.CallbackList(
+            callbacks,
+            add_history=True,
+            add_progbar=verbose != 0 and replicas.is_chief,
+            verbose=verbose,
+            epochs=epochs,
+            steps=batches,
+            model=model,
+        )
+
+        def train(epoch: int, position: Position) -> Logs:
+            def before_call(step: int) -> None:
+                backups.before_call()
+                hooks.on_train_batch_begin(step)
+
+            def after_call(last: int, logs: Logs) -> None:
+                hooks.on_train_batch_end(last, logs)
+                position.step = last + 1
+                backups.after_call(position)
+
+            logs = training.run(
+                watched,
+                batches,
+                where=f"of epoch {epoch + 1}",
+                on_begin=before_call,
+                on_end=after_call,
+                stop=lambda: model.stop_training or backups.interrupted,
+                skip=position.step,
+                pause_every=backup_every,
+            )
+            if not logs:
+                raise ValueError("`data` must hold at least one batch. Received: a data set without any.")
+            return _as_numbers(logs)
+
+        def measure() -> Logs:
+            model.reset_metrics()
+            model.stop_evaluating = False
+            hooks.on_test_begin()
+            logs = validation.run(
+                validation_data,
+                validation_batches,
+                where="of the validation",
+                on_begin=hooks.on_test_batch_begin,
+                on_end=hooks.on_test_batch_end,
+                stop=lambda: model.stop_evaluating or backups.interrupted,
+            )
+            if not logs:
+                raise ValueError("`validation_data` must hold at least one batch. Received: a data set without any.")
+            logs = _as_numbers(logs)
+            hooks.on_test_end(logs)
+            return {f"val_{name}": value for name, value in logs.items()}
+
+        model.stop_training = False
+        hooks.on_train_begin()
+        position = backups.begin(data, validation_data)
+        for epoch in range(position.epoch, epochs):
+            if position.is_last:
+                break
+            model.reset_metrics()
+            mean_norm.reset_state()
+            hooks.on_epoch_begin(epoch)
+            position = backups.take_up(epoch)
+            if not position.is_trained:
+                position.logs = train(epoch, position)
+                backups.after_training(position, batches)
+            logs = dict(position.logs)
+            if validation_data is not None:
+                logs |= measure()
+                backups.after_validation(position)
+            hooks.on_epoch_end(epoch, logs)
+            model.stop_training = replicas.agree(model.stop_training)
+            position = Position(epoch + 1, logs=logs, is_last=model.stop_training)
+            backups.after_epoch(position)
+        model.optimizer.finalize_variable_values(model.trainable_weights)
+        hooks.on_train_end(position.logs)
+        backups.finish(position)
     return model.history
-
-
-def _evaluate(
-    model: keras.Model,
-    validation: ManySteps,
-    data: tf.data.Dataset,
-    batches: int | None,
-    hooks: keras.callbacks.CallbackList,
-) -> Logs:
-    model.reset_metrics()
-    model.stop_evaluating = False
-    hooks.on_test_begin()
-    logs = validation.run(
-        data,
-        batches,
-        where="of the validation",
-        on_begin=hooks.on_test_batch_begin,
-        on_end=hooks.on_test_batch_end,
-        stop=lambda: model.stop_evaluating,
-    )
-    if not logs:
-        raise ValueError("`validation_data` must hold at least one batch. Received: a data set without any.")
-    logs = _as_numbers(logs)
-    hooks.on_test_end(logs)
-    return logs
 
 
 def _as_numbers(logs: Logs) -> Logs:
