@@ -16,6 +16,7 @@ from kerasdl.callbacks.learning_rates import LearningRateSummary
 from kerasdl.callbacks.mistakes import MistakeSummary
 from kerasdl.callbacks.precision_recall import PrecisionRecallSummary
 from kerasdl.callbacks.recurrent import SpectralRadiusSummary
+from kerasdl.callbacks.texts import TextSummary
 from kerasdl.callbacks.throughput import ThroughputSummary
 from kerasdl.callbacks.train_graph import TrainGraphSummary
 from kerasdl.callbacks.weights import WeightSummary
@@ -37,6 +38,7 @@ __all__ = [
     "MistakeSummary",
     "PrecisionRecallSummary",
     "SpectralRadiusSummary",
+    "TextSummary",
     "ThroughputSummary",
     "TrainGraphSummary",
     "WeightSummary",
