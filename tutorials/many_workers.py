@@ -1,0 +1,146 @@
+"""Do two processes that share the work learn the same as one, and how much sooner?
+
+Paper:  [Goyal et al., 2017](https://arxiv.org/abs/1706.02677), section 3;
+        [Patarasuk and Yuan, 2009](https://doi.org/10.1016/j.jpdc.2008.09.002), for the ring
+Run:    python -m tutorials.many_workers
+Takes:  TODO
+Expect: TODO
+
+A network's gradient is a mean over the images of a batch. So a batch can be cut in two: each of two workers computes
+the gradients of its own half, both add them up (an *all-reduce*: afterwards each has the sum), and both take the same
+step. Nobody holds the weights for the others, and nobody needs the others' images. What all workers do together is what
+one would have done with the whole batch, up to the order in which numbers are added.
+
+It is not free. At every step each worker sends and receives about as many numbers as the network has weights, or twice
+as many, and nobody goes on before the sum is there. What counts is the ratio: how long does a worker compute on its part
+of a batch, and how long does it take to add up the gradients?
+
+Exercises:
+
+1. Give three workers the same batches: `--workers 3`. What changes in the loss curve? And with `--batch-size 7`?
+2. Make the batches larger, `--batch-size 600`. What happens to the share of the time that goes into adding up, and what
+   to the accuracy after as many epochs? Section 2.1 of the paper says what to do about the latter.
+3. Which of these two is worse for two workers: a network with many weights, or one with much to compute? Compare
+   `--network resnet20` with LeNet. (`python -m benchmarks.scaling` has a table for many more workers.)
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasdl.training.launch import run_workers
+from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.visualization import plots
+
+
+def run(out: Path, workers: int, options: dict[str, Any], restarts: int = 0) -> dict[str, Any]:
+    """Runs `tutorials/shared_training.py` as several workers, and returns what the chief wrote down.
+
+    Args:
+        out: The program's folder, emptied before: what is left of an earlier run would be taken up again.
+        workers: How many processes.
+        options: The program's options.
+        restarts: How often to start all of them again where one fails.
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    program = ["-m", "kerasdl.tutorials.shared_training", "--pin", "--out", str(out), *words]
+    code = run_workers(program, workers=workers, restarts=restarts)
+    if code:
+        raise RuntimeError(f"The program must end well; above is what it said. It ended with exit code {code}.")
+    return json.loads((out / "result.json").read_text(encoding="utf-8"))
+
+
+@lesson
+def main(
+    *,
+    data: str = "fashion_sample",
+    network: str = "lenet5_modern",
+    epochs: int | None = None,
+    workers: int = 2,
+    batch_size: int = 60,
+    seed: int = 0,
+    quick: bool = False,
+    out: Path = Path("runs/many_workers"),
+) -> dict[str, float]:
+    """Trains a network by one process, by several, and by several of which one is killed on the way.
+
+    Args:
+        data: Any image set that kerasdl.data.load knows: fashion_sample, mnist, cifar10, ...
+        network: lenet5_modern or resnet20.
+        epochs: Passes over the training images; 6 without it.
+        workers: How many processes share the work; they do best with a core for each.
+        batch_size: Images per step, of all workers together.
+        seed: Decides the first weights and the order of the images.
+        quick: Two epochs of a few images, and no accident, only to see that everything works.
+        out: Folder for the metrics, the figures and the TensorBoard logs.
+    """
+    epochs = epochs or (2 if quick else 6)
+    options = {"data": data, "network": network, "epochs": epochs, "batch_size": batch_size, "seed": seed}
+    if quick:
+        options["images"] = 600
+
+    # The program that all of them run is `tutorials/shared_training.py`, and it does not know how many they are. Three
+    # lines make it fit for many: `devices = training.strategy()` finds out, before anything else, what there is to
+    # train on; the model is built and compiled `with devices.scope()`; and `training.fit` does the rest. The batches
+    # are those of all workers together: each makes the same ones, from the same seed, and takes its own rows of them.
+    #
+    # `run_workers` starts the processes on this machine and tells each where the others are. Each keeps to one core, so
+    # that two workers have twice what one has. On several machines something else starts them (docs/scaling.md), and
+    # the program stays as it is.
+    names = {"one": "one worker", "many": f"{workers} workers", "accident": f"{workers} workers, one killed on the way"}
+    results = {"one": run(out / "logs" / "one", 1, options), "many": run(out / "logs" / "many", workers, options)}
+
+    # What if one is killed? The others cannot go on: they wait for its share of the sum. So all are ended, and started
+    # again; `training.fit(backup_dir=...)` has kept everything at the last epoch's end, and they take it up from there.
+    if not quick:
+        killed = options | {"accident": epochs // 2}
+        results["accident"] = run(out / "logs" / "accident", workers, killed, restarts=1)
+
+    # Do they learn the same? The curves should lie on one another; how far they are apart, the numbers tell. Floating
+    # point is why it is not nothing for several workers: a + (b + c) is not (a + b) + c. Which worker computes what is
+    # the same each time, so the accident has left no trace at all.
+    losses = {name: np.array(result["history"]["loss"]) for name, result in results.items()}
+    plots.save(
+        plots.line_panels(
+            {"What they learn": {names[name]: loss for name, loss in losses.items()}},
+            x_label="epoch",
+            y_label="loss",
+            title=f"{network} on {data}, {batch_size} images per step",
+        ),
+        out / "figures" / "losses.png",
+    )
+
+    # What does a step cost? How long the sum alone takes is measured after the training, with nothing else to do.
+    milliseconds = {name: 1000 * results[name]["seconds_per_step"] for name in ("one", "many")}
+    adding_up = 1000 * results["many"]["seconds_per_sum"]
+    plots.save(
+        plots.stacked_bars(
+            {
+                "computing, and waiting for the slower one": [milliseconds["one"], milliseconds["many"] - adding_up],
+                "adding up the gradients": [0.0, adding_up],
+            },
+            [names["one"], names["many"]],
+            y_label="milliseconds per step",
+            title=f"{network}, {batch_size} images per step, one core for each worker",
+        ),
+        out / "figures" / "step.png",
+    )
+
+    metrics = {
+        "loss_difference": float(np.max(np.abs(losses["many"] / losses["one"] - 1))),
+        "images_per_second_one": 1000 * batch_size / milliseconds["one"],
+        "images_per_second_many": 1000 * batch_size / milliseconds["many"],
+        "times_as_fast": milliseconds["one"] / milliseconds["many"],
+        "share_of_adding_up": adding_up / milliseconds["many"],
+    }
+    if not quick:
+        metrics["loss_difference_after_accident"] = float(np.max(np.abs(losses["accident"] - losses["many"])))
+    return metrics
+
+
+if __name__ == "__main__":
+    command_line(main)
