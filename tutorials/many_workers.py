@@ -12,8 +12,8 @@ step. Nobody holds the weights for the others, and nobody needs the others' imag
 one would have done with the whole batch, up to the order in which numbers are added.
 
 It is not free. At every step each worker sends and receives about as many numbers as the network has weights, or twice
-as many, and nobody goes on before the sum is there. What counts is the ratio: how long does a worker compute on its part
-of a batch, and how long does it take to add up the gradients?
+as many, and nobody goes on before the sum is there. What counts is the ratio: how long does a worker compute on its
+part of a batch, and how long does it take to add up the gradients?
 
 Exercises:
 
