@@ -70,6 +70,8 @@ class Replicas:
 
     def add_up(self, values: Any) -> Any:
         """Inside `run`: the sums over all replicas of all workers, for a structure of tensors in few messages."""
+        # What comes straight from outside is on no device yet, and TensorFlow asks where it is.
+        values = tf.nest.map_structure(tf.identity, values)
         return _replica().all_reduce(tf.distribute.ReduceOp.SUM, values, options=_PACKED)
 
     def totals(self, values: Sequence[float]) -> list[float]:
@@ -78,7 +80,7 @@ class Replicas:
             return list(values)
         if self._sum is None:
             add_up = tf.function(
-                lambda numbers: self.run(lambda local: self.add_up(tf.identity(local)), numbers), autograph=False
+                lambda numbers: self.run(self.add_up, numbers), autograph=False
             ).get_concrete_function
             signature = tf.TensorSpec((None,), tf.float64)
             self._sum = outside_scopes(lambda: add_up(signature))
