@@ -5,10 +5,10 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
+from picture_helpers import read_images
 
 from kerasdl.callbacks.images import displayable, pixels, sheet, write_figure
 from kerasdl.visualization import plots
-from tests.event_helpers import read_images
 
 
 def shades(values):
