@@ -41,6 +41,13 @@ def _pictures(log_dir, tag):
     return pictures
 
 
+def see_once(model, callback):
+    callback.set_model(model)
+    callback.on_train_begin()
+    callback.on_epoch_end(0)
+    callback.on_train_end()
+
+
 class _Remember(keras.callbacks.Callback):
     def __init__(self):
         super().__init__()
@@ -85,17 +92,60 @@ def test_a_layer_may_be_given_by_its_path(tmp_path):
         keras.Sequential([keras.layers.Conv2D(2, 3, name="conv")], name=name) for name in ("first", "second")
     )
     model = keras.Sequential([keras.Input((8, 8, 1)), first, second])
-    callback = FilterSummary(tmp_path, layer="second/conv")
-    callback.set_model(model)
-    callback.on_train_begin()
-    callback.on_epoch_end(0)
-    callback.on_train_end()
+    see_once(model, FilterSummary(tmp_path, layer="second/conv"))
     [(_, pixels)] = _pictures(tmp_path, "filters/second/conv")
     kernels = filters(model, "second/conv")
     # The kernels of two channels: a row per filter, a column per channel.
     np.testing.assert_allclose(
         pixels[4::8, 4::8][:3, :3] / 255, 0.5 + kernels[0, ..., 0] / (2 * np.abs(kernels).max()), atol=1 / 255
     )
+
+
+def _nested():
+    """Layers with the names that Keras gives, which count on from model to model."""
+    inner = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3), keras.layers.Conv2D(4, 3)])
+    return keras.Sequential([keras.Input((8, 8, 1)), inner])
+
+
+@pytest.mark.parametrize(
+    ("layer", "tag", "index"),
+    [
+        (None, "filters/sequential/conv2d", 0),
+        ("sequential/conv2d_1", "filters/sequential/conv2d_1", 1),
+        ("conv2d_3", "filters/sequential/conv2d_1", 1),  # What Keras calls it.
+        ("sequential_2/conv2d_3", "filters/sequential/conv2d_1", 1),
+    ],
+)
+def test_tags_are_the_same_in_every_run(tmp_path, layer, tag, index):
+    _nested()
+    model = _nested()
+    assert [inner.name for inner in model.layers[0].layers] == ["conv2d_2", "conv2d_3"]
+    see_once(model, FilterSummary(tmp_path, layer=layer))
+    [(_, pixels)] = _pictures(tmp_path, tag)
+    kernels = filters(model.layers[0], f"conv2d_{2 + index}")
+    first = 0.5 + kernels[0, ..., 0] / (2 * np.abs(kernels).max())
+    np.testing.assert_allclose(pixels[4::8, 4::8][:3, :3] / 255, first, atol=1 / 255)
+
+
+def test_of_a_wide_layer_the_first_64_are_drawn(tmp_path):
+    model = keras.Sequential([keras.Input((4, 4, 70)), keras.layers.Conv2D(66, 1)])
+    see_once(model, FilterSummary(tmp_path))
+    [(_, pixels)] = _pictures(tmp_path, "filters/conv2d")
+    kernels = filters(model)[:, 0, 0]
+    expected = 0.5 + kernels[:64, :64] / (2 * np.abs(kernels).max())
+    np.testing.assert_allclose(pixels[4::16, 4::16] / 255, expected, atol=1 / 255)
+
+
+def test_what_is_no_number_is_drawn_as_zero(tmp_path):
+    model = _model()
+    kernel = np.full((3, 3, 1, 6), np.nan)
+    kernel[0, 0, 0, 0], kernel[1, 1, 0, 0] = 2, -1
+    model.get_layer("c1").set_weights([kernel, np.zeros(6)])
+    see_once(model, FilterSummary(tmp_path))
+    [(_, pixels)] = _pictures(tmp_path, "filters/c1")
+    shades = pixels[4::8, 4::8][:3, :3]
+    assert (shades[0, 0], shades[1, 1]) == (255, 64)
+    assert (np.delete(shades.ravel(), [0, 4]) == 128).all()
 
 
 def test_writes_after_every_so_many_epochs(tmp_path):
