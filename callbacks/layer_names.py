@@ -16,7 +16,7 @@ def layer_names(model: keras.layers.Layer) -> dict[str, keras.layers.Layer]:
     Keras counts the layers that a process has made: the first convolution of a second model is `conv2d_7`. Here they
     are counted in the order in which they stand in the model, anew inside each model or layer that has layers of its
     own: `conv2d`, `conv2d_1`, `sequential/conv2d`. Names that somebody chose are kept. A layer that stands at several
-    places has the name of the first.
+    places has the name of the outermost.
 
     Args:
         model: Any Keras model, also one that is a class, or a layer.
