@@ -90,7 +90,7 @@ def _gradients(
     reference: weakref.ref, layers: list[list[keras.Variable]], batch: tuple[Any, Any, Any], scale: tf.Tensor
 ) -> tuple[list[tf.Tensor], list[Any]]:
     """For each layer the square of the norm and the histogram of its gradients, both of the loss times `scale`."""
-    model = reference()
+    model: Any = reference()
     x, y, sample_weight = batch
     values = [[tf.convert_to_tensor(weight.value) for weight in weights] for weights in layers]
     silent = [(metric, "update_state", lambda *_, **__: None) for metric in model.metrics]

@@ -90,7 +90,7 @@ class SpectralRadiusSummary(Summary):
 
 def _is_recurrent(layer: keras.layers.Layer) -> bool:
     """Whether it holds a matrix, or several side by side, that make a state from the one before."""
-    shape = getattr(getattr(layer, "recurrent_kernel", None), "shape", ())
+    shape: Any = getattr(getattr(layer, "recurrent_kernel", None), "shape", ())
     return len(shape) == 2 and shape[1] % shape[0] == 0
 
 
@@ -137,7 +137,10 @@ def _norms_backwards(layer: keras.layers.RNN, inputs: np.ndarray, mask: np.ndarr
     if not np.isfinite(inputs).all():
         return []
     # In an LSTM it is the memory whose gradient may live; its output is made anew at every step.
-    norms = gradient_norms(layer, inputs, mask=mask, state=int(isinstance(layer.cell, keras.layers.LSTMCell)))
+    state = int(isinstance(layer.cell, keras.layers.LSTMCell))
+    # A cell with dropout draws its mask even where it then does not use it: in this scope the draw is forgotten.
+    with keras.StatelessScope():
+        norms = gradient_norms(layer, inputs, mask=mask, state=state)
     if not getattr(layer, "go_backwards", False):
         norms, mask = norms[:, ::-1], mask[:, ::-1]
     # The last step itself is left out: what an LSTM's memory does to it is counted there as a part of it.

@@ -64,7 +64,7 @@ def test_ternary_signs_may_be_zero_and_turn_from_there(tmp_path):
     assert scalars["sign_flips/ternary_dense"] == {0: 0, 1: 0.5}
 
 
-@pytest.mark.parametrize("kind", ["BinaryConv2D", "XnorConv2D", "TernaryConv2D"])
+@pytest.mark.parametrize("kind", ["XnorConv2D", "TernaryConv2D"])
 def test_a_step_of_training_turns_signs_also_in_nested_models(tmp_path, kind):
     inner = keras.Sequential([keras.Input((6, 6, 4)), getattr(layers, kind)(4, 3, name="signs")], name="inner")
     model = keras.Sequential([keras.Input((6, 6, 4)), inner])
