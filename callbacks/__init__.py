@@ -2,6 +2,7 @@
 
 from kerasdl.callbacks.activations import ActivationSummary
 from kerasdl.callbacks.attributions import AttributionSummary
+from kerasdl.callbacks.backups import Backup
 from kerasdl.callbacks.binary_weights import BinaryWeightSummary
 from kerasdl.callbacks.confusion import ConfusionMatrixSummary
 from kerasdl.callbacks.dreams import DreamSummary
@@ -24,6 +25,7 @@ from kerasdl.callbacks.weights import WeightSummary
 __all__ = [
     "ActivationSummary",
     "AttributionSummary",
+    "Backup",
     "BinaryWeightSummary",
     "ConfusionMatrixSummary",
     "DreamSummary",

@@ -27,7 +27,7 @@ class BackupFolder:
     def __init__(self, folder: str | Path, *, writes: bool = True) -> None:
         self.path = Path(folder)
         self._damaged: list[Path] = []
-        self._lock = filelock.FileLock(self.path / "lock")
+        self._lock = filelock.FileLock(self.path / "lock", is_singleton=True)
         if not writes:
             return
         try:

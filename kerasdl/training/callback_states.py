@@ -64,7 +64,7 @@ def check_callbacks(callbacks: Iterable[keras.callbacks.Callback]) -> None:
     """
     callbacks = list(callbacks)
     for callback in callbacks:
-        if isinstance(callback, keras.callbacks.BackupAndRestore):
+        if isinstance(callback, keras.callbacks.BackupAndRestore) or getattr(callback, "takes_trainings_up", False):
             raise ValueError(
                 "With `backup_dir` a training is taken up once, and not twice: leave out the callback. "
                 f"Received: {type(callback).__name__} among the callbacks."

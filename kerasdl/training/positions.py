@@ -2,11 +2,12 @@
 
 import dataclasses
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import keras
 import tensorflow as tf
 
+from kerasdl.training.backup_files import BackupFolder
 from kerasdl.training.keras_internals import first_epoch
 from kerasdl.training.maths import Logs
 from kerasdl.training.replicas import Replicas
@@ -29,6 +30,39 @@ class Position:
     is_trained: bool = False
     is_last: bool = False
     logs: Logs = dataclasses.field(default_factory=dict)
+
+    def __str__(self) -> str:
+        if self.is_trained:
+            return f"after all steps of epoch {self.epoch + 1}"
+        if self.step:
+            return f"after step {self.step} of epoch {self.epoch + 1}"
+        return f"after epoch {self.epoch}"
+
+
+def find_backup(folder: BackupFolder, epochs: int) -> tuple[dict[str, Any] | None, Position, bool]:
+    """The backup from which a training goes on, its position, and whether that training was over.
+
+    Args:
+        folder: The backups.
+        epochs: How many epochs are wanted.
+
+    Returns:
+        `(None, Position(), False)` where there is no backup.
+    """
+    content = folder.read("finished")
+    saved = Position() if content is None else Position(**content["position"])
+    is_over = content is not None and (saved.epoch >= epochs or saved.is_last)
+    if not is_over:
+        # What a training ended with is not what more epochs go on from: its averages or best weights were put in place.
+        content = folder.newest()
+        saved = Position() if content is None else Position(**content["position"])
+    begun = saved.epoch + bool(saved.step or saved.is_trained)
+    if begun > epochs:
+        raise ValueError(
+            f"`epochs` must be at least {begun}, as many as were begun before. Received: epochs={epochs}, and a "
+            f"backup in {folder.path}."
+        )
+    return content, saved, is_over
 
 
 class NoBackups:

@@ -17,7 +17,7 @@ from kerasdl.training.callback_states import check_callbacks, get_states, set_st
 from kerasdl.training.event_files import EventFiles
 from kerasdl.training.interrupts import Interrupts
 from kerasdl.training.many_steps import ManySteps
-from kerasdl.training.positions import NoBackups, Position
+from kerasdl.training.positions import NoBackups, Position, find_backup
 from kerasdl.training.replaying import replay
 from kerasdl.training.replicas import Replicas
 from kerasdl.training.run_states import Variables, read_generators, write_generators
@@ -61,7 +61,7 @@ class Backups(NoBackups):
         self._training = training
         self._callbacks = callbacks
         self._speaks = replicas.is_chief and not is_silent
-        self._variables = Variables(model, more, lambda: training.variables)
+        self._variables = Variables(model, [*model.metrics, *more], lambda: training.variables)
         self._interrupts = Interrupts()
         self._folder = BackupFolder(folder, writes=replicas.is_chief)
         self._files = EventFiles(callbacks, self._folder.path / "attempts")
@@ -121,7 +121,7 @@ class Backups(NoBackups):
         if self._content is None:
             return saved
         if self._speaks:
-            _say(f"Going on {_after(saved)}, as saved in {self._folder.path}.")
+            _say(f"Going on {saved}, as saved in {self._folder.path}.")
         first = replay(data, saved.epoch + saved.is_trained)
         if first is not None and (saved.is_trained or not saved.step):
             self._compare(first, "first")
@@ -188,37 +188,21 @@ class Backups(NoBackups):
             self._interrupts.leave()
 
     def _load(self) -> None:
-        finished, newest = self._folder.read("finished"), self._folder.newest()
-        for content in (finished, newest):
-            if content is None:
-                continue
-            saved = Position(**content["position"])
-            if content is finished and saved.epoch < self._epochs and not saved.is_last:
-                continue  # More epochs are wanted now.
-            self._content, self._saved, self.is_over = content, saved, content is finished
-            break
+        self._content, self._saved, self.is_over = find_backup(self._folder, self._epochs)
         where = [self._saved.epoch, self._saved.step, self._saved.is_trained, self.is_over]
         self._replicas.check_same(
             zlib.crc32(repr(where).encode()),
-            f"Every worker must see the same backups: `backup_dir` must be a folder that all share. Received: "
-            f"{self._folder.path}, in which they differ.",
+            "Every worker must see the same backups: `backup_dir` must be a folder that all share. Received: "
+            f"{self._folder.path}, in which they see different ones.",
         )
-        if self._content is not None:
-            self._check(self._content)
-            self._variables.write(self._content["variables"])
-
-    def _check(self, content: dict[str, Any]) -> None:
-        begun = self._saved.epoch + bool(self._saved.step or self._saved.is_trained)
-        if begun > self._epochs:
+        if self._content is None:
+            return
+        if self._content["batches"] != self._batches:
             raise ValueError(
-                f"`epochs` must be at least {begun}, as many as were begun before. Received: epochs={self._epochs}, "
-                f"and a backup in {self._folder.path}."
-            )
-        if content["batches"] != self._batches:
-            raise ValueError(
-                f"`data` must hold {content['batches']} batches, as in the backup in {self._folder.path}. "
+                f"`data` must hold {self._content['batches']} batches, as in the backup in {self._folder.path}. "
                 f"Received: {self._batches}."
             )
+        self._variables.write(self._content["variables"])
 
     def _begin_validation(self) -> None:
         """Keeps what the validation changes, so that a signal in its middle finds it as it was."""
@@ -256,9 +240,7 @@ class Backups(NoBackups):
     def _leave(self, position: Position, beside: dict[str, Any] | None = None) -> None:
         self._save(position, beside)
         if self._replicas.is_chief:  # Also with verbose=0: it is an answer to what the user did.
-            _say(
-                f"\nInterrupted {_after(position)}. Saved in {self._folder.path}: the same command goes on from there."
-            )
+            _say(f"\nInterrupted {position}. Saved in {self._folder.path}: the same command goes on from there.")
         self._interrupts.leave()
 
     def _compare(self, fingerprint: int, which: str) -> None:
@@ -269,14 +251,6 @@ class Backups(NoBackups):
                 "interrupted: give every shuffle a seed, and make the data anew before each call.",
                 stacklevel=4,
             )
-
-
-def _after(position: Position) -> str:
-    if position.is_trained:
-        return f"after all steps of epoch {position.epoch + 1}"
-    if position.step:
-        return f"after step {position.step} of epoch {position.epoch + 1}"
-    return f"after epoch {position.epoch}"
 
 
 def _say(text: str) -> None:

@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -18,15 +18,15 @@ class Variables:
 
     Args:
         model: The compiled model, built.
-        more: Metrics beside those of the model.
+        metrics: Those whose running values count.
         hidden: Gives the variables that the compiled step touches, all of them; without any before it is traced.
     """
 
     def __init__(
-        self, model: keras.Model, more: list[keras.metrics.Metric], hidden: Callable[[], list[tf.Variable]]
+        self, model: keras.Model, metrics: Sequence[keras.metrics.Metric], hidden: Callable[[], list[tf.Variable]]
     ) -> None:
         self._model = model
-        self._more = more
+        self._metrics = metrics
         self._hidden = hidden
 
     def read(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Variables:
         named = {
             "model": list(model.variables),
             "optimizer": list(model.optimizer.variables),
-            "metrics": [variable for metric in [*model.metrics, *self._more] for variable in metric.variables],
+            "metrics": [variable for metric in self._metrics for variable in metric.variables],
         }
         known = {part for variables in named.values() for variable in variables for part in _parts(variable)}
         return {**named, "step": [variable for variable in self._hidden() if not _parts(variable) & known]}

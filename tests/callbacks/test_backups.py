@@ -1,0 +1,70 @@
+import keras
+import numpy as np
+import pytest
+from training_helpers import batches, network
+
+from kerasdl.callbacks import Backup
+
+
+def fit(folder=None, *, epochs=5, crash=None):
+    """Trains, and crashes in the middle of an epoch where one is given."""
+
+    class Crash(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.epoch = epoch
+
+        def on_train_batch_end(self, batch, logs=None):
+            if (self.epoch, batch) == (crash, 2):
+                raise RuntimeError("power cut")
+
+    model = network(optimizer=keras.optimizers.Adam(0.01, use_ema=True))
+    early = keras.callbacks.EarlyStopping("loss", min_delta=10, patience=3, restore_best_weights=True)
+    plateau = keras.callbacks.ReduceLROnPlateau("loss", min_delta=10, patience=2, factor=0.5)
+    callbacks = [early, plateau, Crash()]
+    if folder is not None:
+        callbacks.append(Backup(folder, callbacks=callbacks[:2]))
+    model.fit(batches(6), epochs=epochs, verbose=0, callbacks=callbacks, shuffle=False)
+    return model, early
+
+
+def assert_same(model, other):
+    assert model.history.history == other.history.history
+    assert model.history.epoch == other.history.epoch
+    for mine, theirs in zip(model.variables, other.variables, strict=True):
+        np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+    for mine, theirs in zip(model.optimizer.variables, other.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+
+
+def test_a_training_that_crashed_twice_ends_as_one_that_did_not(tmp_path):
+    # The loss never falls by 10: the learning rate is halved after three epochs, and the fourth is the last.
+    whole, early = fit(epochs=9)
+    for crash in (1, 2):
+        with pytest.raises(RuntimeError, match="power cut"):
+            fit(tmp_path, epochs=9, crash=crash)
+    resumed, resumed_early = fit(tmp_path, epochs=9)
+    assert_same(resumed, whole)
+    assert resumed.history.epoch == [0, 1, 2, 3]
+    assert resumed.history.history["learning_rate"][-1] == pytest.approx(0.005)
+    assert (resumed_early.stopped_epoch, resumed_early.best_epoch) == (early.stopped_epoch, early.best_epoch) == (3, 0)
+    # It was over: nothing is trained.
+    again, _ = fit(tmp_path, epochs=9, crash=0)
+    assert_same(again, whole)
+
+
+def test_more_epochs_go_on_from_the_last(tmp_path):
+    whole, _ = fit(epochs=3)
+    fit(tmp_path, epochs=2)
+    more, _ = fit(tmp_path, epochs=3)
+    assert_same(more, whole)
+
+
+def test_says_what_it_does_not_know(tmp_path):
+    class Diary(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.pages = []
+
+    model, diary = network(), Diary()
+    with pytest.warns(UserWarning, match="^What Diary remembers is not in the backup, and begins anew"):
+        model.fit(batches(2), verbose=0, shuffle=False, callbacks=[diary, Backup(tmp_path, callbacks=[diary])])
