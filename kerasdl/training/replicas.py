@@ -11,6 +11,13 @@ import tensorflow as tf
 Result = TypeVar("Result")
 
 _TRAINED_WITH = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
+# Their variables live elsewhere, or are written in another way, also with one replica.
+_REFUSED = (
+    tf.distribute.ParameterServerStrategy,
+    tf.distribute.TPUStrategy,
+    tf.distribute.experimental.CentralStorageStrategy,
+    tf.distribute.experimental.ParameterServerStrategy,
+)
 # What writes files or to the screen is the chief's, also where it does not say so by `chief_only`.
 _CHIEF_ONLY = (
     keras.callbacks.CSVLogger,
@@ -40,10 +47,8 @@ class Replicas:
         self.strategy = strategy if strategy is not None else tf.distribute.get_strategy()
         # A strategy of one device counts as well: its variables are as particular as those of many.
         self.are_distributed = isinstance(self.strategy, _TRAINED_WITH)
-        if not self.are_distributed and (
-            self.strategy.num_replicas_in_sync > 1
-            or isinstance(self.strategy, tf.distribute.TPUStrategy | tf.distribute.ParameterServerStrategy)
-        ):
+        others = not self.are_distributed and self.strategy.num_replicas_in_sync > 1
+        if others or isinstance(self.strategy, _REFUSED):
             raise ValueError(
                 "The strategy must be a MirroredStrategy (the devices of one machine) or a MultiWorkerMirroredStrategy "
                 f"(several machines). Received: a model made under {type(self.strategy).__name__}."
@@ -79,9 +84,7 @@ class Replicas:
         if self.workers == 1:
             return list(values)
         if self._sum is None:
-            add_up = tf.function(
-                lambda numbers: self.run(self.add_up, numbers), autograph=False
-            ).get_concrete_function
+            add_up = tf.function(lambda numbers: self.run(self.add_up, numbers), autograph=False).get_concrete_function
             signature = tf.TensorSpec((None,), tf.float64)
             self._sum = outside_scopes(lambda: add_up(signature))
         per_worker = self.count // self.workers  # Each replica of a worker adds the worker's numbers once.

@@ -95,7 +95,8 @@ class Weighting:
     """How much the loss of a replica counts, which depends on what it is a mean of.
 
     Keras' losses are means over the rows, or over what a mask leaves of them, or over the weights of the rows, and are
-    divided by the number of replicas there; or they are sums.
+    divided by the number of replicas there; or they are sums. (To a sum over fewer rows than replicas the regularisers
+    add one part in `count` of what they should.)
 
     Args:
         model: The compiled model.
