@@ -2,6 +2,9 @@
 
 import math
 import numbers
+import os
+import socket
+import time
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,8 +26,8 @@ class HyperparameterSummary(Summary):
     elsewhere into `log_dir`. The table shows a metric's newest value, also of a run that goes on.
 
     The page says how each run ended. A run that ends in an error, is interrupted, or whose loss is no longer finite,
-    has failed; of one that was killed nothing is known. Where a run goes on in the same folder, or is made again, it
-    has not ended.
+    has failed. Of one that is under way nothing is known, nor of one that was killed. Where a run goes on in the same
+    folder, or is made again, it is under way.
 
     Args:
         log_dir: Folder of the logs; the one given to `keras.callbacks.TensorBoard` will do. Each run needs its own.
@@ -98,11 +101,17 @@ def _write_end(log_dir: Path, success: bool) -> None:
 
 
 def _write_alone(log_dir: Path, message: Any, suffix: str) -> None:
-    """Writes one message into an event file of its own."""
-    writer = tf.summary.create_file_writer(str(log_dir), filename_suffix=suffix)
-    with writer.as_default():
-        tf.summary.experimental.write_raw_pb(message.SerializeToString(), step=0)
-    writer.close()
+    """Writes one message into an event file of its own.
+
+    By hand, since this may happen at any moment, such as while TensorFlow traces the step of the next training: what
+    `tf.summary` writes then becomes a part of that step.
+    """
+    now = time.time()
+    parts = {"file_version": "brain.Event:2"}, {"summary": tf.compat.v1.Summary.FromString(message.SerializeToString())}
+    name = f"events.out.tfevents.{now:.0f}.{socket.gethostname()}.{os.getpid()}{suffix}"
+    with tf.io.TFRecordWriter(str(log_dir / name)) as file:
+        for part in parts:
+            file.write(tf.compat.v1.Event(wall_time=now, **part).SerializeToString())
 
 
 def _plain(value: Any) -> bool | int | float | str:
