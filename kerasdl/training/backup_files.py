@@ -76,9 +76,11 @@ class BackupFolder:
                 f"The backup cannot be written to {path} ({error.strerror or error}). {last}: make room, and start the "
                 "same command again."
             ) from error
-        for old in [*sorted(self._numbered().values())[:-_KEPT], *self._damaged]:
-            old.unlink(missing_ok=True)
+        for damaged in self._damaged:
+            damaged.unlink(missing_ok=True)
         self._damaged = []
+        for old in sorted(self._numbered().values())[:-_KEPT]:
+            old.unlink()
 
     def newest(self) -> dict[str, Any] | None:
         """The newest backup that is whole, None where there is none at all."""
