@@ -120,9 +120,8 @@ class Examples:
             model: A model that is built.
             step: What tells this moment from others, such as the epoch.
         """
-        steps = getattr(getattr(model, "optimizer", None), "iterations", 0)
         sums = tuple(float(each) for each in _compile(model, _sums)())
-        now = (weakref.ref(model), step, int(steps), sums)
+        now = (weakref.ref(model), step, sums)
         if self._answers[0] != now:
             run = _compile(model, _outputs)
             answers = _map(_joined, *[_as_arrays(run(batch)) for batch in self._slices()])
@@ -228,4 +227,7 @@ def _outputs(model: keras.Model, inputs: Any) -> Any:
 
 
 def _sums(model: keras.Model) -> list[tf.Tensor]:
-    return [tf.reduce_sum(tf.cast(weight.value, "float32")) for weight in model.weights]
+    """What tells the weights of one moment from those of another, the steps made so far too."""
+    steps = getattr(getattr(model, "optimizer", None), "iterations", None)
+    counted = [] if steps is None else [steps]
+    return [tf.reduce_sum(tf.cast(variable.value, "float64")) for variable in [*model.weights, *counted]]

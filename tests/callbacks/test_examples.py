@@ -232,3 +232,13 @@ def test_the_count_must_be_a_number(count):
     text = f"`count` must be a whole number of at least 1, or None for all. Received: count={count}."
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         Examples((X, Y), count)
+
+
+def test_a_model_of_several_devices_answers_too():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        model = classifier()
+    examples = Examples((X, Y))
+    first = examples.predict(model, 0)
+    np.testing.assert_allclose(first, X.reshape(37, -1) @ model.layers[-1].get_weights()[0], atol=1e-5)
+    assert examples.predict(model, 0) is first
