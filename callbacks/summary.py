@@ -91,7 +91,7 @@ class Summary(keras.callbacks.Callback):
         self._writer = tf.summary.create_file_writer(str(self.log_dir))
         # After an error elsewhere `on_train_end` is never called. No `__del__`: where the whole program ends with that
         # error, it came when TensorFlow is half gone.
-        self._close_at_the_end = weakref.finalize(self, self._writer.close)
+        self._close_at_the_end = weakref.finalize(self, _close, self._writer)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes where it is time to."""
@@ -108,6 +108,12 @@ class Summary(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Closes the file."""
         self.close()
+
+
+def _close(writer: Any) -> None:
+    # Whenever Python comes to it: in the midst of another training's tracing this would become a part of its step.
+    with tf.init_scope():
+        writer.close()
 
 
 @contextlib.contextmanager
