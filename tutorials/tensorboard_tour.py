@@ -162,7 +162,7 @@ def main(
         out / "figures" / "dead_units.png",
     )
 
-    # **Projector.** What the last hidden layer makes of each image, from the side on which the points spread most. Where
+    # **Projector.** What the last hidden layer makes of each image, from the side where the points spread most. Where
     # the network is healthy the classes have places of their own, and neighbours that make sense. Where all units are
     # dead, all images are one point.
     points = {name: np.loadtxt(out / "logs" / name / "projector/embeddings/f6/tensor.tsv") for name in two}
