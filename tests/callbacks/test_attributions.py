@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from event_helpers import read_steps
-from picture_helpers import read_images
+from picture_helpers import read_images, see_once
 
 from kerasdl.callbacks import AttributionSummary, Examples
 from kerasdl.callbacks.images import pixels
@@ -83,7 +83,7 @@ def test_the_picture_is_the_maps_on_the_images_with_what_is_true_and_what_is_sai
 
 def test_the_plot_is_what_is_written(tmp_path):
     model = network()
-    watch(model, AttributionSummary(tmp_path, (IMAGES, LABELS), saliency, count=2))
+    see_once(model, AttributionSummary(tmp_path, (IMAGES, LABELS), saliency, count=2))
     shares = model(IMAGES[:2]).numpy()
     titles = [f"{label}\nsays {row.argmax()} {row.max():.0%}" for label, row in zip(LABELS, shares, strict=False)]
     figure = plots.overlay_grid(np.rint(255 * IMAGES[:2]) / 255, saliency(model, IMAGES[:2]), titles)
@@ -105,7 +105,8 @@ def test_any_function_of_a_model_and_images_will_do(tmp_path, drawn):
         AttributionSummary(tmp_path, IMAGES, distance_from_grey, count=2),
     ]
     model = network()
-    watch(model, *methods)
+    for each in methods:
+        see_once(model, each)
     names = ["class_activation_map", "distance_from_grey", "grad_cam", "guided_backpropagation", "of_truth", "saliency"]
     assert list(read_steps(tmp_path)) == [f"attributions/{name}" for name in names]
     functions = [saliency, guided_backpropagation, class_activation_map, of_truth, of_truth, distance_from_grey]
@@ -135,19 +136,13 @@ def test_what_was_predicted_is_shared(tmp_path):
 def test_an_empty_map_is_said_to_be_empty(tmp_path, drawn):
     model = network()
     model.get_layer("maps").set_weights([np.zeros((3, 3, 3, 4)), np.full(4, -1.0)])
-    watch(model, AttributionSummary(tmp_path, IMAGES, count=2))
+    see_once(model, AttributionSummary(tmp_path, IMAGES, count=2))
     assert [title.split("\n")[1] for title in drawn[0][2]] == ["zero everywhere"] * 2
 
 
 @pytest.mark.parametrize("method", [grad_cam, saliency, guided_backpropagation, class_activation_map])
 def test_weights_that_are_no_numbers_end_nothing(tmp_path, drawn, method):
-    model = network()
-
-    class Spoil(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            self.model.set_weights([np.full_like(weight, np.nan) for weight in self.model.get_weights()])
-
-    watch(model, Spoil(), AttributionSummary(tmp_path, (IMAGES, LABELS), method, count=2))
+    see_once(network(), AttributionSummary(tmp_path, (IMAGES, LABELS), method, count=2), spoil=True)
     [(_, maps, titles)] = drawn
     assert not np.any(maps)
     for label, title in zip(LABELS, titles, strict=False):
@@ -179,7 +174,7 @@ def test_a_model_that_is_a_class_with_several_outputs(tmp_path, drawn):
 def test_a_model_of_another_kind_has_maps_without_classes(tmp_path, drawn):
     model = network(1, None, "mse")
     values = GENERATOR.random(10)
-    watch(model, AttributionSummary(tmp_path, (IMAGES, values), saliency, count=2), labels=values)
+    see_once(model, AttributionSummary(tmp_path, (IMAGES, values), saliency, count=2))
     assert drawn[0][2] == ["", ""]
 
 
@@ -212,5 +207,5 @@ def wrong_size(model, images):
 )
 def test_what_is_wrong_is_told_before_the_first_epoch(tmp_path, data, options, error, text):
     with pytest.raises(error, match=re.escape(text)):
-        watch(network(), AttributionSummary(tmp_path, data, **options))
+        see_once(network(), AttributionSummary(tmp_path, data, **options))
     assert list(tmp_path.iterdir()) == []

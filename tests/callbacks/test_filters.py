@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import PIL.Image
 import pytest
+from picture_helpers import see_once
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kerasdl.callbacks import FilterSummary
@@ -39,13 +40,6 @@ def _pictures(log_dir, tag):
         assert pixels.shape[:2] == (int(height), int(width))
         pictures.append((event.step, pixels))
     return pictures
-
-
-def see_once(model, callback):
-    callback.set_model(model)
-    callback.on_train_begin()
-    callback.on_epoch_end(0)
-    callback.on_train_end()
 
 
 class _Remember(keras.callbacks.Callback):

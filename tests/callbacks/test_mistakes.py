@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from event_helpers import read_steps
-from picture_helpers import read_images, read_texts
+from picture_helpers import read_images, read_texts, see_once
 
 from kerasdl.callbacks import Examples, MistakeSummary
 from kerasdl.callbacks.images import pixels
@@ -22,17 +22,6 @@ def network(units=3, activation="softmax", loss="sparse_categorical_crossentropy
     model = keras.Sequential([keras.Input((4, 5, 3)), *head])
     model.compile(keras.optimizers.SGD(0.1), loss)
     return model
-
-
-def watch(model, callback, epochs=1, images=IMAGES, labels=LABELS):
-    model.fit(images, labels, epochs=epochs, callbacks=[callback], verbose=0)
-
-
-def see_once(model, callback):
-    callback.set_model(model)
-    callback.on_train_begin()
-    callback.on_epoch_end(0)
-    callback.on_train_end()
 
 
 class _Logits(keras.callbacks.Callback):
@@ -113,7 +102,7 @@ def test_the_plot_is_what_is_written(tmp_path):
 def test_a_single_output_is_of_two_classes(tmp_path, drawn):
     model = network(1, "sigmoid", "binary_crossentropy")
     truth = LABELS > 0
-    watch(model, MistakeSummary(tmp_path, (IMAGES, truth), count=3), labels=truth)
+    see_once(model, MistakeSummary(tmp_path, (IMAGES, truth), count=3))
     kernel, bias = model.layers[-1].get_weights()
     said = 1 / (1 + np.exp(-(IMAGES.reshape(40, -1) @ kernel + bias)))[:, 0]
     worst = np.argsort(-np.abs(said - truth))[:3]
@@ -139,15 +128,13 @@ def test_no_mistake_is_said_so_and_no_picture_drawn(tmp_path):
     images = np.stack([np.zeros((4, 5, 3)), np.ones((4, 5, 3))]).astype("float32")
     model = network(2)
     model.layers[-1].set_weights([np.tile(np.array([[-1, 1]], "float32"), (60, 1)), np.array([9, 0], "float32")])
-    watch(model, MistakeSummary(tmp_path, (images, np.array([0, 1]))), images=images, labels=np.array([0, 1]))
+    see_once(model, MistakeSummary(tmp_path, (images, np.array([0, 1]))))
     assert read_steps(tmp_path) == {"mistakes/list": [0]}
     assert read_texts(tmp_path, "mistakes/list")[0] == "0 of 2 examples are mistaken, 0.00%."
 
 
 def test_weights_that_are_no_numbers_end_nothing(tmp_path):
-    model = network()
-    model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
-    watch(model, MistakeSummary(tmp_path, (IMAGES, LABELS)))
+    see_once(network(), MistakeSummary(tmp_path, (IMAGES, LABELS)), spoil=True)
     assert read_texts(tmp_path, "mistakes/list") == {0: "What the network gives is not a number."}
 
 
@@ -178,5 +165,5 @@ def test_the_range_of_the_pixels_is_that_of_the_data(tmp_path, drawn):
 )
 def test_what_is_wrong_is_told_before_the_first_epoch(tmp_path, data, options, text):
     with pytest.raises(ValueError, match=re.escape(text)):
-        watch(network(), MistakeSummary(tmp_path, data, **options))
+        see_once(network(), MistakeSummary(tmp_path, data, **options))
     assert list(tmp_path.iterdir()) == []
