@@ -53,14 +53,13 @@ def image_grid(
         figure = blank_figure(*size)
         for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
             axes.set_axis_off()
-            axes.set(xticks=[], yticks=[])  # Unseen ticks would take four fifths of the time of drawing,
+            axes.set(xticks=[], yticks=[])  # Unseen ticks take most of the time of drawing, and
             if place < len(images):
                 grey = images.shape[-1] == 1
                 image = images[place, ..., 0] if grey else np.clip(images[place], 0, 1)
                 axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
                 if titles is not None:
-                    # A name with two dollar signs is no formula.
-                    # and so would a title that looks for a place above them.
+                    # so does a title that looks for a place above them. A name with two dollar signs is no formula.
                     axes.set_title(titles[place], fontsize=13, parse_math=False, y=1.0)
         if title is not None:
             figure.suptitle(title)
