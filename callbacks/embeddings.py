@@ -11,7 +11,7 @@ import tensorflow as tf
 from kerasdl.callbacks.class_scores import check_class_names, check_labels, one_output, probabilities
 from kerasdl.callbacks.examples import as_examples
 from kerasdl.callbacks.layer_names import layer_names, named_layer
-from kerasdl.callbacks.projector_files import write_pictures, write_points
+from kerasdl.callbacks.projector_files import read_config, write_pictures, write_points
 from kerasdl.callbacks.summary import Summary
 from kerasdl.callbacks.tapping import as_tensors, check_count, compile_taps
 from kerasdl.visualization.probing import changed
@@ -80,6 +80,7 @@ class EmbeddingSummary(Summary):
 
     def prepare(self) -> None:
         """Looks for the layer, and what it gives where the model is built, so that whatever is wrong is told now."""
+        read_config(self.log_dir)
         self._pictures: Any = None
         self._look: Any = None
         if self.examples is None:

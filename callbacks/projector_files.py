@@ -77,15 +77,30 @@ def write_pictures(log_dir: Path, name: str, images: np.ndarray) -> tuple[str, i
     return path.as_posix(), square
 
 
+def read_config(log_dir: Path) -> Any:
+    """What the projector knows of in a run's folder: a `ProjectorConfig`, which is empty where there is none yet.
+
+    Args:
+        log_dir: The run's folder.
+    """
+    from google.protobuf import text_format
+    from tensorboard.plugins import projector
+
+    config, path = projector.ProjectorConfig(), log_dir / CONFIG
+    if path.exists():
+        try:
+            text_format.Parse(path.read_text(), config)
+        except text_format.ParseError as error:
+            raise ValueError(f"Expected {path} to be the projector's: mend or remove it. Received: {error}") from None
+    return config
+
+
 def _list(log_dir: Path, name: str, folder: Path, shape: tuple[int, ...], pictures: Any) -> None:
     """Adds the points to those that the projector knows of, in place of earlier ones of the same name."""
     from google.protobuf import text_format
     from tensorboard.plugins import projector
 
-    config = projector.ProjectorConfig()
-    path = log_dir / CONFIG
-    if path.exists():
-        text_format.Parse(path.read_text(), config)
+    config = read_config(log_dir)
     others = [entry for entry in config.embeddings if entry.tensor_name != name]
     entry = projector.EmbeddingInfo(
         tensor_name=name,
@@ -98,7 +113,7 @@ def _list(log_dir: Path, name: str, folder: Path, shape: tuple[int, ...], pictur
         entry.sprite.single_image_dim.extend([pictures[1], pictures[1]])
     del config.embeddings[:]
     config.embeddings.extend([*others, entry])
-    _write(path, text_format.MessageToString(config))
+    _write(log_dir / CONFIG, text_format.MessageToString(config))
 
 
 def _write(path: Path, content: str | bytes) -> None:
