@@ -15,6 +15,7 @@ from kerasdl.callbacks.gradients import GradientSummary
 from kerasdl.callbacks.hyperparameters import HyperparameterSummary
 from kerasdl.callbacks.learning_rates import LearningRateSummary
 from kerasdl.callbacks.mistakes import MistakeSummary
+from kerasdl.callbacks.monitoring import monitor
 from kerasdl.callbacks.precision_recall import PrecisionRecallSummary
 from kerasdl.callbacks.recurrent import SpectralRadiusSummary
 from kerasdl.callbacks.texts import TextSummary
@@ -44,4 +45,5 @@ __all__ = [
     "ThroughputSummary",
     "TrainGraphSummary",
     "WeightSummary",
+    "monitor",
 ]
