@@ -58,7 +58,7 @@ def run(out: Path, workers: int, options: dict[str, Any], restarts: int = 0) -> 
 def main(
     *,
     data: str = "fashion_sample",
-    network: str = "lenet5_modern",
+    network: str = "lenet5",
     epochs: int | None = None,
     workers: int = 2,
     batch_size: int = 60,
@@ -70,7 +70,7 @@ def main(
 
     Args:
         data: Any image set that kerasdl.data.load knows: fashion_sample, mnist, cifar10, ...
-        network: lenet5_modern or resnet20.
+        network: lenet5, lenet5_modern or resnet20.
         epochs: Passes over the training images; 6 without it.
         workers: How many processes share the work; they do best with a core for each.
         batch_size: Images per step, of all workers together.

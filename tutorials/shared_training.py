@@ -22,9 +22,11 @@ from kerasdl import architectures, training
 from kerasdl.data import info, load
 from kerasdl.training.cluster import find_cluster
 
+# Each with the highest learning rate that it gets.
 NETWORKS = {
-    "lenet5_modern": lambda shape, classes: architectures.lenet5_modern(input_shape=shape, classes=classes),
-    "resnet20": lambda shape, classes: architectures.resnet_cifar(20, input_shape=shape, classes=classes),
+    "lenet5": (architectures.lenet5, 0.005),
+    "lenet5_modern": (architectures.lenet5_modern, 0.02),
+    "resnet20": (lambda **arguments: architectures.resnet_cifar(20, **arguments), 0.02),
 }
 # How often the sum of the gradients is formed to find out how long it takes.
 _SUMS = 30
@@ -82,13 +84,14 @@ class Accident(keras.callbacks.Callback):
 
 def train(
     *,
-    network: str = "lenet5_modern",
+    network: str = "lenet5",
     data: str = "fashion_sample",
     images: int | None = None,
     epochs: int = 3,
     batch_size: int = 60,
     seed: int = 0,
     accident: int | None = None,
+    perturb: float = 0.0,
     pin: bool = False,
     out: Path = Path("runs/shared_training"),
 ) -> None:
@@ -102,6 +105,7 @@ def train(
         batch_size: Images per step, of all workers together.
         seed: Decides the first weights and the order of the images.
         accident: The second worker is killed after this epoch, once.
+        perturb: By how much of its value each first weight is changed.
         pin: Whether each worker keeps to one core of its own.
         out: Folder for the result, the backup and the TensorBoard logs.
     """
@@ -114,10 +118,18 @@ def train(
     keras.utils.set_random_seed(seed)
     split = "train" if images is None else f"train[:{images}]"
     batches = load(data, split=split, batch_size=batch_size, shuffle=True, seed=seed)
+    build, rate = NETWORKS[network]
+    steps = epochs * len(batches)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, decay_steps=steps - steps // 10, warmup_target=rate, warmup_steps=steps // 10
+    )
     with devices.scope():
-        model = NETWORKS[network](tuple(batches.element_spec[0].shape[1:]), len(info(data).classes))
-        optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
+        model = build(input_shape=tuple(batches.element_spec[0].shape[1:]), classes=len(info(data).classes))
+        optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
         model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    if perturb:
+        for weight in model.trainable_weights:
+            weight.assign(weight * (1 + perturb))
     times = StepTimes(len(batches))
     callbacks = [times, keras.callbacks.TensorBoard(out)]
     if accident and index == 1:
