@@ -9,7 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasdl.callbacks.class_scores import check_class_names, check_labels, one_output, probabilities
+from kerasdl.callbacks.class_scores import (
+    check_class_names,
+    check_labels,
+    class_count,
+    one_output,
+    probabilities,
+)
 from kerasdl.callbacks.examples import Examples, as_examples
 from kerasdl.callbacks.images import displayable, write_figure
 from kerasdl.callbacks.summary import Summary
@@ -76,8 +82,8 @@ class AttributionSummary(Summary):
         """Reads the images and makes the first maps, so that what is wrong is told before the first epoch."""
         self._images = check_images(self.model, self._examples.x[: self.count])
         self._pictures = displayable(self._images) / 255
-        outputs = one_output(Examples(self._images).predict(self.model, 0))
-        self._names = [] if outputs.ndim > 2 else check_class_names(self.class_names, max(2, outputs[0].size))
+        classes = self._count_classes()
+        self._names = check_class_names(self.class_names, classes) if classes else []
         self._truth = [""] * len(self._images)
         if self._names and self._examples.y is not None:
             try:
@@ -101,6 +107,17 @@ class AttributionSummary(Summary):
             elif not values.any():
                 titles[index] += "\nzero everywhere"
         write_figure(self.tag, plots.overlay_grid(self._pictures, maps, titles), step)
+
+    def _count_classes(self) -> int:
+        """How many classes the model tells apart; none where it does something else."""
+        try:
+            classes = class_count(self.model)
+        except ValueError:
+            return 0
+        if classes is None:  # A model that is a class of its own must be asked.
+            outputs = one_output(Examples(self._images).predict(self.model, 0))
+            classes = 0 if outputs.ndim > 2 else max(2, outputs[0].size)
+        return classes
 
     def _maps(self) -> list[np.ndarray]:
         """A map for each image."""

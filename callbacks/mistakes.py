@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.callbacks.class_scores import check_class_names, check_labels, one_output, probabilities
+from kerasdl.callbacks.class_scores import (
+    check_class_names,
+    check_labels,
+    class_count,
+    one_output,
+    probabilities,
+)
 from kerasdl.callbacks.examples import Examples, as_examples
 from kerasdl.callbacks.images import displayable, write_figure
 from kerasdl.callbacks.summary import Summary
@@ -59,9 +65,11 @@ class MistakeSummary(Summary):
                 "`data` must hold images, (N, height, width, channels), with labels. Received: x of shape "
                 f"{getattr(x, 'shape', type(x).__name__)}."
             )
-        outputs = one_output(Examples(x[:1]).predict(self.model, 0))
-        said = probabilities(self.model, np.nan_to_num(outputs))
-        self._names = check_class_names(self.class_names, np.shape(said)[1])
+        classes = class_count(self.model)
+        if classes is None:  # A model that is a class of its own must be asked.
+            outputs = one_output(Examples(x[:1]).predict(self.model, 0))
+            classes = np.shape(probabilities(self.model, np.nan_to_num(outputs)))[1]
+        self._names = check_class_names(self.class_names, classes)
         self._labels = check_labels(self._examples.labels, len(self._names))
 
     def write(self, step: int, logs: dict[str, Any]) -> None:

@@ -167,3 +167,25 @@ def test_what_is_wrong_is_told_before_the_first_epoch(tmp_path, data, options, t
     with pytest.raises(ValueError, match=re.escape(text)):
         see_once(network(), MistakeSummary(tmp_path, data, **options))
     assert list(tmp_path.iterdir()) == []
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.head = keras.layers.Dense(1)
+
+    def call(self, x):
+        return {"aside": x, "predictions": self.head(keras.ops.mean(x, (1, 2)))}
+
+
+def test_a_model_that_is_a_class_with_several_outputs(tmp_path, drawn):
+    model = Subclassed()
+    model(IMAGES)
+    model.compile("sgd", {"aside": None, "predictions": keras.losses.BinaryCrossentropy(from_logits=True)})
+    model.head.set_weights([np.array([[3.0], [-5], [2]]), np.zeros(1)])
+    truth = {"aside": IMAGES, "predictions": LABELS[:, None] > 0}
+    see_once(model, MistakeSummary(tmp_path, (IMAGES, truth), count=2, class_names=["no", "yes"]))
+    said = 1 / (1 + np.exp(-IMAGES.mean((1, 2)) @ [3, -5, 2]))
+    worst = np.argsort(-np.abs(said - (LABELS > 0)))[:2]
+    expected = ["yes → no" if LABELS[index] > 0 else "no → yes" for index in worst]
+    assert [title.split("\n")[0] for title in drawn[0][1]] == expected
