@@ -52,6 +52,8 @@ class EventFiles:
             close_writers(callback)
             if hasattr(callback, "log_dir") and callable(getattr(callback, "close", None)):
                 callback.close()
+            if isinstance(callback, keras.callbacks.CSVLogger) and callback.csv_file is not None:
+                callback.csv_file.close()
 
     def sizes(self) -> dict[str, Any]:
         """How long each file is, after all was written that callbacks still held back."""
