@@ -201,13 +201,9 @@ class Browser(_Server):
                 raise AssertionError(f"After {seconds} s there is no {script} {arguments}. The page says: {there}")
             time.sleep(0.2)
 
-    def screenshot(self, path: Path) -> None:
-        """Writes what the window shows as PNG.
-
-        Args:
-            path: The file.
-        """
-        path.write_bytes(base64.b64decode(self._ask("GET", f"{self._session}/screenshot")))
+    def screenshot(self) -> bytes:
+        """What the window shows, as PNG."""
+        return base64.b64decode(self._ask("GET", f"{self._session}/screenshot"))
 
     def complaints(self) -> list[str]:
         """The errors that the page has written into the browser's console since the last time."""
