@@ -72,7 +72,7 @@ class EmbeddingSummary(Summary):
             raise ValueError(
                 "`words` are for the rows of a matrix, `class_names` for examples. Received: data and words."
             )
-        self.examples = None if data is None else as_examples(data, count)
+        self.examples: Any = None if data is None else as_examples(data, count)
         self.layer = layer
         self.class_names = class_names
         self.words = words
