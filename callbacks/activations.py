@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.callbacks.examples import as_examples
-from kerasdl.callbacks.histograms import bucket_counts, write_histogram
+from kerasdl.callbacks.histograms import bucket_counts, shared, write_histogram
 from kerasdl.callbacks.layer_names import layer_names, named_layer
 from kerasdl.callbacks.summary import Summary
 from kerasdl.callbacks.tapping import as_tensors, check_count, compile_taps, first_examples
@@ -110,12 +110,18 @@ def _note(args: tuple, kwargs: dict[str, Any], result: Any) -> tuple | None:
     output = keras.tree.flatten(result)[0]
     if not output.dtype.is_floating:
         return None  # Words, and their numbers.
-    values = tf.cast(output, tf.float32)
-    mean, variance = tf.nn.moments(tf.reshape(values, [-1]), 0)
     # One number for each example alone is one unit.
-    units = tf.reduce_any(tf.reshape(values > 0, [-1, values.shape[-1] if values.shape.rank > 1 else 1]), 0)
-    dead, zeros = (tf.reduce_mean(tf.cast(each, tf.float32)) for each in (~units, tf.equal(values, 0)))
-    return mean, tf.sqrt(variance), zeros, dead, bucket_counts(values)
+    return _measured(tf.reshape(tf.cast(output, tf.float32), [-1, output.shape[-1] if output.shape.rank > 1 else 1]))
+
+
+def _measure(values: tf.Tensor) -> tuple:
+    mean, variance = tf.nn.moments(tf.reshape(values, [-1]), 0)
+    dead, zeros = ~tf.reduce_any(values > 0, 0), tf.equal(values, 0)
+    shares = [tf.reduce_mean(tf.cast(each, tf.float32)) for each in (zeros, dead)]
+    return mean, tf.sqrt(variance), *shares, bucket_counts(values)
+
+
+_measured = shared(_measure, tf.TensorSpec([None, None], tf.float32))
 
 
 def _computing(model: keras.Model) -> dict[str, keras.layers.Layer]:

@@ -76,7 +76,7 @@ class BinaryWeightSummary(Summary):
 
     def get_state(self) -> dict[str, Any]:
         """The signs that were written last."""
-        return {"signs": self._signs}
+        return {"signs": dict(self._signs)}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Takes up what `get_state` gave.

@@ -1,5 +1,6 @@
 """Histograms for TensorBoard that are counted where the numbers are, in a few bytes for each of them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,23 @@ def bucket_counts(values: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         ([1, 2, 1], 0.0, 3.0)
     """
     values = tf.reshape(tf.convert_to_tensor(values), [-1])
-    if values.dtype not in (tf.float32, tf.float64):
-        values = tf.cast(values, tf.float32)
+    return _count[tf.float64](values) if values.dtype == tf.float64 else _count[tf.float32](tf.cast(values, tf.float32))
+
+
+def shared(function: Callable[..., Any], *specifications: tf.TensorSpec) -> Callable[..., Any]:
+    """The function, traced once for all places of a graph that call it, and not copied into them.
+
+    A graph that looks at hundreds of layers has so many fewer nodes, and is compiled sooner.
+
+    Args:
+        function: A function of tensors.
+        specifications: What tensors.
+    """
+    options = {"autograph": False, "experimental_attributes": {"_noinline": True}}
+    return tf.function(function, input_signature=specifications, **options)
+
+
+def _bucket_counts(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     finite, infinity = tf.math.is_finite(values), tf.constant(np.inf, values.dtype)
     least = tf.reduce_min(tf.where(finite, values, infinity))
     most = tf.reduce_max(tf.where(finite, values, -infinity))
@@ -37,6 +53,9 @@ def bucket_counts(values: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     # What is not finite goes into a bucket of its own, that nobody sees: to pick out the others takes longer.
     places = tf.where(finite, tf.minimum(tf.cast(shares * _BUCKETS, tf.int32), _BUCKETS - 1), _BUCKETS)
     return tf.math.bincount(places, minlength=_BUCKETS + 1, maxlength=_BUCKETS + 1)[:_BUCKETS], least, most
+
+
+_count = {dtype: shared(_bucket_counts, tf.TensorSpec([None], dtype)) for dtype in (tf.float32, tf.float64)}
 
 
 def write_histogram(tag: str, found: tuple[Any, Any, Any], step: int) -> None:

@@ -61,7 +61,7 @@ class WeightSummary(Summary):
 
     def get_state(self) -> dict[str, Any]:
         """The weights that were written last."""
-        return {"last": self._last}
+        return {"last": dict(self._last)}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Takes up what `get_state` gave.
