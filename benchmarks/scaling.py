@@ -146,7 +146,7 @@ def main(
     if repeats:
         if len(os.sched_getaffinity(0)) < 2:
             CONSOLE.print("There is only one core: two workers share it, and the ratios say little.")
-        measure("lenet5_modern", 60, 50, repeats)
+        measure("lenet5_modern", 30, 100, repeats)
         measure("resnet20", 30, 12, repeats)
     for speed in gigabits or (10.0, 100.0):
         project(teraflops, speed, 1e-6 * microseconds)

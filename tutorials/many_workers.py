@@ -1,6 +1,6 @@
 """Do two processes that share the work learn the same as one, and how much sooner?
 
-Paper:  [Goyal et al., 2017](https://arxiv.org/abs/1706.02677), section 3;
+Paper:  [Goyal et al., 2017](https://arxiv.org/abs/1706.02677), sections 2 to 4;
         [Patarasuk and Yuan, 2009](https://doi.org/10.1016/j.jpdc.2008.09.002), for the ring
 Run:    python -m tutorials.many_workers
 Takes:  TODO

@@ -136,7 +136,7 @@ def train(
         callbacks.append(Accident(accident, out / "accident"))
     history = training.fit(model, batches, epochs=epochs, callbacks=callbacks, backup_dir=out / "backup")
     seconds = seconds_per_sum(devices, model) if workers > 1 else 0.0
-    if index == 0:
+    if cluster is None or cluster.is_chief:
         result = {
             "history": history.history,
             "seconds_per_step": float(np.median(times.seconds)) if times.seconds else None,
