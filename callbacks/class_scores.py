@@ -1,5 +1,6 @@
 """What a classifier says about examples, as probabilities of classes with names, whatever its last layer gives."""
 
+import collections
 from collections.abc import Sequence
 from typing import Any
 
@@ -82,15 +83,15 @@ def probabilities(model: keras.Model, outputs: Any, *, several: bool = False) ->
 
 
 def check_class_names(class_names: Sequence[str] | None, classes: int) -> list[str]:
-    """A name for each class: those given, or the classes' numbers.
+    """A name for each class: those given, or the classes' numbers. Those of one name get their numbers besides.
 
     Args:
         class_names: The names, or None.
         classes: How many there are.
 
     Example:
-        >>> check_class_names(None, 3), check_class_names(["ham", "spam"], 2)
-        (['0', '1', '2'], ['ham', 'spam'])
+        >>> check_class_names(None, 3), check_class_names(["crane", "cow", "crane"], 3)
+        (['0', '1', '2'], ['crane (0)', 'cow', 'crane (2)'])
     """
     if class_names is None:
         return [str(number) for number in range(classes)]
@@ -99,10 +100,9 @@ def check_class_names(class_names: Sequence[str] | None, classes: int) -> list[s
         raise ValueError(
             f"`class_names` must have one name for each of the {classes} classes. Received: {len(names)} names."
         )
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"`class_names` must differ from one another. Received: {twice!r} more than once.")
-    return names
+    # ImageNet has two cranes, a bird and a machine: their curves must not become one.
+    counts = collections.Counter(names)
+    return [f"{name} ({number})" if counts[name] > 1 else name for number, name in enumerate(names)]
 
 
 def check_labels(labels: np.ndarray, classes: int) -> np.ndarray:
