@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from kerasdl.training.replicas import Replicas
+from kerasdl.training.shares import check_losses_give_rows
 from kerasdl.training.step_parts import compute_loss
 
 
@@ -27,6 +28,8 @@ def build_for(model: keras.Model, batch: Any, *, replicas: Replicas | None = Non
         predictions = model(x, training=False)
         compute_loss(model, x, y, predictions, sample_weight, training=False)
         model.compute_metrics(x, y, predictions, sample_weight)
+        if replicas.are_distributed:
+            check_losses_give_rows(model, y, predictions)
 
     def run_traced(function: Any) -> None:
         tf.function(function, autograph=False).get_concrete_function(*specified)

@@ -68,16 +68,17 @@ def _check_strategy(model: keras.Model) -> None:
         )
     if tf.distribute.has_strategy() and tf.distribute.get_strategy() is not strategy:
         raise ValueError(
-            "`model` must be built and compiled in the scope of the strategy that trains it. Received: a model made "
-            f"under {type(strategy).__name__} in the scope of {type(tf.distribute.get_strategy()).__name__}."
+            "`model` must be trained in the scope of its own strategy, or outside of any. Received: a model made under "
+            f"{type(strategy).__name__} in the scope of {type(tf.distribute.get_strategy()).__name__}."
         )
     if not Replicas(strategy).are_distributed:
         return
-    if model.optimizer.built and not isinstance(model.optimizer.iterations.value, tf.distribute.DistributedValues):
-        raise ValueError(
-            "`model` must be compiled in the scope of the strategy it was built in. "
-            "Received: an optimizer made outside of it."
-        )
+    for variable in (*model.weights, model.optimizer.iterations):
+        if not isinstance(variable.value, tf.distribute.DistributedValues):
+            raise ValueError(
+                "`model` must be built and compiled in the scope of the strategy that trains it, with an optimizer "
+                f"made there. Received: {variable.path!r} made outside of it."
+            )
     if model.jit_compile:
         raise ValueError(
             "Under a distribution strategy XLA does not find the variables of the other devices: leave jit_compile "

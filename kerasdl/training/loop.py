@@ -87,9 +87,9 @@ def fit(
     if validation_data is not None:
         check_can_measure(model)
         validation_batches = count_batches("validation_data", validation_data, model)
-    callbacks = keras.tree.flatten(callbacks or ())
+    all_callbacks = keras.tree.flatten(callbacks or ())
     # Whoever passes TerminateOnNaN wants a quiet end instead of an error.
-    check_loss = not any(isinstance(callback, keras.callbacks.TerminateOnNaN) for callback in callbacks)
+    check_loss = not any(isinstance(callback, keras.callbacks.TerminateOnNaN) for callback in all_callbacks)
     update = make_update(model, clip_norm=clip_norm, attack=attack, check_loss=check_loss, replicas=replicas)
     build_for(model, data.element_spec, replicas=replicas)
     mean_norm = outside_scopes(lambda: keras.metrics.Mean(name="gradient_norm"))
@@ -109,7 +109,7 @@ def fit(
     has_own_logs = type(model).compute_metrics is not keras.Model.compute_metrics
 
     def calls_for(hooks: tuple[str, ...]) -> int | None:
-        single = has_own_logs or (steps_per_call is None and any_needs_batches(callbacks, hooks))
+        single = has_own_logs or (steps_per_call is None and any_needs_batches(all_callbacks, hooks))
         return 1 if single else steps_per_call
 
     training = ManySteps(
@@ -130,7 +130,7 @@ def fit(
         check_loss=False,
         replicas=replicas,
     )
-    callbacks = replicas.callbacks_here(callbacks)
+    callbacks = replicas.callbacks_here(all_callbacks)
     backups = NoBackups(model, replicas)
     if backup_dir is not None:
         backups = Backups(

@@ -34,26 +34,33 @@ def make_update(
         return update_on_replicas(model, replicas, clip_norm=clip_norm, attack=attack, check_loss=check_loss)
     optimizer = model.optimizer
 
+    # The scopes are for who looks at the graph.
     def update(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Logs]:
         if attack is not None:
-            x = keras.tree.map_structure(tf.stop_gradient, attack(model, x, y))
+            with tf.name_scope("attack"):
+                x = keras.tree.map_structure(tf.stop_gradient, attack(model, x, y))
         with tf.GradientTape() as tape:
             predictions = model(x, training=True)
-            loss = compute_loss(model, x, y, predictions, sample_weight, training=True)
-            scaled_loss = optimizer.scale_loss(loss)
+            with tf.name_scope("loss"):
+                loss = compute_loss(model, x, y, predictions, sample_weight, training=True)
+                scaled_loss = optimizer.scale_loss(loss)
         weights = model.trainable_weights
         if check_loss:
-            loss = tf.debugging.check_numerics(loss, LOSS_IS_NOT_FINITE)
+            loss = tf.debugging.check_numerics(loss, LOSS_IS_NOT_FINITE, name="loss/check")
         # The way back begins after the check. Nothing else would wait for it, and the weights could be spoiled before
         # it raises. One edge is enough: a control dependency of the whole step costs a small network some percent.
-        with tf.control_dependencies([loss]):
+        with tf.name_scope("gradients"), tf.control_dependencies([loss]):
             seed = tf.ones_like(scaled_loss)
-        gradients = tape.gradient(scaled_loss, weights, output_gradients=seed)
+        with tf.name_scope("gradients"):
+            gradients = tape.gradient(scaled_loss, weights, output_gradients=seed)
         norm = {}
         if clip_norm is not None:
-            gradients, norm["gradient_norm"] = clip(gradients, clip_norm, optimizer.scale_loss(tf.ones(())))
-        optimizer.apply_gradients(zip(gradients, weights, strict=True))
-        return loss, {**record(model, x, y, predictions, sample_weight, loss), **norm}
+            with tf.name_scope("clipping"):
+                gradients, norm["gradient_norm"] = clip(gradients, clip_norm, optimizer.scale_loss(tf.ones(())))
+        with tf.name_scope("optimizer"):
+            optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        with tf.name_scope("metrics"):
+            return loss, {**record(model, x, y, predictions, sample_weight, loss), **norm}
 
     return update
 

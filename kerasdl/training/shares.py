@@ -154,6 +154,24 @@ class Weighting:
         return tf.reduce_sum(mask * weights)
 
 
+def check_losses_give_rows(model: keras.Model, y: Any, predictions: Any) -> None:
+    """Refuses a loss that gives one number for a batch, which Keras does not divide by the number of replicas."""
+    losses = [loss for loss in keras.tree.flatten(model.loss) if loss is not None]
+    labels, outputs = keras.tree.flatten(y), keras.tree.flatten(predictions)
+    if not len(losses) == len(labels) == len(outputs):
+        return
+    for loss, label, output in zip(losses, labels, outputs, strict=True):
+        # Those of Keras give rows, by whatever name they were given.
+        if isinstance(loss, str | dict) or type(loss) is getattr(keras.losses, type(loss).__name__, None):
+            continue
+        values = loss.call(label, output) if isinstance(loss, keras.losses.Loss) else loss(label, output)
+        if tf.convert_to_tensor(values).shape.rank == 0:
+            raise ValueError(
+                "Under a distribution strategy a loss must give a value per row, of which Keras takes the mean. "
+                f"Received: {getattr(loss, '__name__', type(loss).__name__)}, which gives one for all."
+            )
+
+
 def _rows(part: Any) -> Any:
     if isinstance(part, tf.RaggedTensor):
         return tf.cast(part.nrows(), tf.int32)

@@ -73,8 +73,11 @@ def test_two_devices_train_as_one_in_every_way(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("count", "cases"), [(2, CASES), (3, ["plain", "heads", "masked"])])
-def test_workers_train_as_one_process_in_every_way(tmp_path, count, cases):
+@pytest.mark.parametrize(
+    ("count", "cases"),
+    [(2, ["heads", "weights", "averaging", "accumulating", "masked", "mixed_float16"]), (3, ["plain", "callbacks"])],
+)
+def test_workers_train_as_one_process(tmp_path, count, cases):
     assert run_workers([PROGRAM, str(tmp_path / "worker#.npz"), "workers", *cases], workers=count) == 0
     first, *others = (dict(np.load(tmp_path / f"worker{index}.npz")) for index in range(count))
     for other in others:

@@ -1,7 +1,6 @@
 """What `training.fit` refuses, and in which words."""
 
 import re
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -76,12 +75,4 @@ def test_a_model_without_anything_to_train_is_refused():
     model.trainable = False
     model.compile("sgd", "mse")
     with pytest.raises(ValueError, match=r"has no trainable weights: set trainable=True on a layer\. Received: '"):
-        training.fit(model, batches(), epochs=1)
-
-
-def test_a_model_on_several_devices_is_refused():
-    # A second logical device needs a process of its own, so the strategy is played here by a double.
-    model = network()
-    model._distribute_strategy = SimpleNamespace(num_replicas_in_sync=2)
-    with pytest.raises(ValueError, match=r"This step trains on one device\. Use model.fit under a"):
         training.fit(model, batches(), epochs=1)
