@@ -60,6 +60,8 @@ def named_layer(model: keras.Model, name: str) -> tuple[str, keras.layers.Layer]
 def layer_weights(model: keras.Model, *, trainable: bool = False) -> dict[str, list[keras.Variable]]:
     """The weights of each layer that has some of its own, each weight with the innermost layer that holds it.
 
+    Those of the only cell of a recurrent layer are the layer's.
+
     Args:
         model: A model that is built.
         trainable: True leaves out what is not trained.
@@ -72,15 +74,26 @@ def layer_weights(model: keras.Model, *, trainable: bool = False) -> dict[str, l
         >>> {name: len(weights) for name, weights in layer_weights(model).items()}
         {'dense': 2, 'batch_normalization': 4}
     """
-    owners: dict[int, str] = {}
-    layers = {"model": model, **layer_names(model)}
+    layers = layer_names(model)
+    owners = {id(weight): "model" for weight in model.weights}
     for name, layer in layers.items():
         # Outer before inner: the last one stays.
-        owners |= {id(weight): name for weight in layer.weights}
-    found: dict[str, list[keras.Variable]] = {name: [] for name in layers}
+        owners |= {id(weight): without_cell(name, layers) for weight in layer.weights}
+    found: dict[str, list[keras.Variable]] = {name: [] for name in ("model", *layers)}
     for weight in model.trainable_weights if trainable else model.weights:
         found[owners[id(weight)]].append(weight)
     return {name: weights for name, weights in found.items() if weights}
+
+
+def without_cell(name: str, layers: dict[str, keras.layers.Layer]) -> str:
+    """The name of a layer; for a cell that is a recurrent layer's only one, the name of that layer.
+
+    Args:
+        name: One of `layers`.
+        layers: What `layer_names` gave.
+    """
+    outer = name.rpartition("/")[0]
+    return outer if outer and getattr(layers[outer], "cell", None) is layers[name] else name
 
 
 def _collect(parent: keras.layers.Layer, path: str, found: dict[str, keras.layers.Layer], seen: set[int]) -> None:

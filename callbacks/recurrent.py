@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from kerasdl.callbacks.examples import as_examples
 from kerasdl.callbacks.images import write_figure
-from kerasdl.callbacks.layer_names import layer_names
+from kerasdl.callbacks.layer_names import layer_names, without_cell
 from kerasdl.callbacks.summary import Summary
 from kerasdl.callbacks.tapping import as_tensors, check_count, compile_taps, first_examples
 from kerasdl.sequences import gradient_norms
@@ -60,7 +60,7 @@ class SpectralRadiusSummary(Summary):
     def prepare(self) -> None:
         """Finds the recurrent layers, so that a model without any is told before the first epoch."""
         layers = layer_names(self.model)
-        self._cells = {_tag(name, layers): cell for name, cell in layers.items() if _is_recurrent(cell)}
+        self._cells = {without_cell(name, layers): cell for name, cell in layers.items() if _is_recurrent(cell)}
         if not self._cells:
             raise ValueError(
                 "SpectralRadiusSummary expects a model with recurrent layers, such as ElmanRNN, GRU or LSTM. "
@@ -92,12 +92,6 @@ def _is_recurrent(layer: keras.layers.Layer) -> bool:
     """Whether it holds a matrix, or several side by side, that make a state from the one before."""
     shape: Any = getattr(getattr(layer, "recurrent_kernel", None), "shape", ())
     return len(shape) == 2 and shape[1] % shape[0] == 0
-
-
-def _tag(name: str, layers: dict[str, keras.layers.Layer]) -> str:
-    """A cell is known by its layer, where it is the layer's only one."""
-    outer = name.rpartition("/")[0]
-    return outer if outer and getattr(layers[outer], "cell", None) is layers[name] else name
 
 
 def _has_gradient(layer: keras.layers.Layer) -> bool:

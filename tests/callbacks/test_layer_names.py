@@ -122,6 +122,17 @@ def test_every_weight_has_one_owner():
         owned = [weight for weights in layer_weights(each).values() for weight in weights]
         assert sorted(map(id, owned)) == sorted(map(id, each.weights))
     assert [weight.name for weight in layer_weights(model)["model"]] == ["factor"]
+    # A cell that is the only one is not spoken of.
+    cells = ["rnn/stacked_rnn_cells/gru_cell", "rnn/stacked_rnn_cells/gru_cell_1"]
+    both = [f"{name}/{way}_lstm" for name in ("bidirectional", "bidirectional_1") for way in ("forward", "backward")]
+    assert [*layer_weights(recurrent())] == both + cells
     model.first.trainable = False
     assert "twin" in layer_weights(model)
     assert "twin" not in layer_weights(model, trainable=True)
+
+
+def test_a_layer_may_be_called_model():
+    model = OfItsOwn()
+    model.second = keras.layers.Dense(2, use_bias=False, name="model")
+    model(keras.ops.ones((1, 2)))
+    assert {weight.name for weight in layer_weights(model)["model"]} == {"factor", "kernel"}
