@@ -34,9 +34,9 @@ def recurrent():
 
 
 class OfItsOwn(keras.Model):
-    def __init__(self):
+    def __init__(self, first="twin"):
         super().__init__()
-        self.first = keras.layers.Dense(2, name="twin")
+        self.first = keras.layers.Dense(2, name=first)
         self.second = keras.layers.Dense(2, name="twin")
         self.several = [keras.layers.Dense(2), keras.layers.Dense(2)]
         self.by_name = {"one": keras.layers.Dense(2)}
@@ -132,7 +132,6 @@ def test_every_weight_has_one_owner():
 
 
 def test_a_layer_may_be_called_model():
-    model = OfItsOwn()
-    model.second = keras.layers.Dense(2, use_bias=False, name="model")
+    model = OfItsOwn(first="model")
     model(keras.ops.ones((1, 2)))
-    assert {weight.name for weight in layer_weights(model)["model"]} == {"factor", "kernel"}
+    assert {weight.name for weight in layer_weights(model)["model"]} == {"factor", "kernel", "bias"}
