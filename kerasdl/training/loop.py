@@ -62,6 +62,15 @@ def fit(
     data come in another order, a warning says so. What no variable remembers (`tf.random.normal` in a step) goes on in
     another way. With several workers the first alone writes into `backup_dir`, which all must see.
 
+    A model made under a `tf.distribute.MirroredStrategy` or `MultiWorkerMirroredStrategy` is trained on all its devices
+    and workers: each takes its share of the rows of a batch, also where they cannot be shared evenly, and the numbers
+    are those of one device on the whole batch but for rounding, with these exceptions. Dropout draws other units for
+    the rows of other replicas. A batch normalisation takes the statistics of its replica's rows unless its
+    `synchronized` is True (`layer.synchronized = True` before `fit` is enough), and the replicas' moving statistics are
+    averaged. With several outputs a mask, which leaves other numbers of items to each replica, does not change how much
+    a replica counts. Every worker reads the same `data` in the same order, which is looked at, and goes through all of
+    it; callbacks that write are called by the first worker only.
+
     Raises:
         FloatingPointError: Where the loss of a step is not finite; that step does not touch the trainable weights.
             (XLA knows no checks: with `jit_compile` the step is known to within a call, and its weights are lost.)
