@@ -3,8 +3,10 @@
 Paper:  [Goyal et al., 2017](https://arxiv.org/abs/1706.02677), sections 2 to 4;
         [Patarasuk and Yuan, 2009](https://doi.org/10.1016/j.jpdc.2008.09.002), for the ring
 Run:    python -m tutorials.many_workers
-Takes:  TODO
-Expect: TODO
+Takes:  about a minute on 2 cores
+Expect: the loss curves of one worker and of two are 9e-7 apart at most, those of one worker with other rounding 8e-7.
+        With a worker killed on the way nothing changes at all. Two cores train on 1.3 to 2.0 times as many images per
+        second as one (two runs, on a machine that others used too), and adding up takes a fifth of a step of 6.4 ms.
 
 A network's gradient is a mean over the images of a batch. So a batch can be cut in two: each of two workers computes
 the gradients of its own half, both add them up (an *all-reduce*: afterwards each has the sum), and both take the same
@@ -20,7 +22,9 @@ Exercises:
 1. Give three workers the same batches: `--workers 3`. What changes in the loss curve? And with `--batch-size 7`?
 2. Make the batches larger, `--batch-size 600`. What happens to the share of the time that goes into adding up, and what
    to the accuracy after as many epochs? Section 2.1 of the paper says what to do about the latter.
-3. Which of these two is worse for two workers: a network with many weights, or one with much to compute? Compare
+3. `--network lenet5_modern` has kinks, ReLU and max pooling, where this LeNet of 1998 has smooth curves. How far apart
+   are the losses now, and whose fault is it? Look at what other rounding does to one worker.
+4. Which of these two is worse for two workers: a network with many weights, or one with much to compute? Compare
    `--network resnet20` with LeNet. (`python -m benchmarks.scaling` has a table for many more workers.)
 """
 
