@@ -4,9 +4,9 @@ Paper:  [Eisenman et al., 2022](https://www.usenix.org/conference/nsdi22/present
         where many machines train for weeks, and why saving must be frequent and checked
 Run:    python -m tutorials.resume
 Takes:  about 40 seconds on one core
-Expect: Killed 3 times and started again, the training ends with a loss of 0.323, and no bit of its weights or its history
-        differs from the training that nobody killed. With the weights alone it ends with 0.411: the learning rate has
-        warmed up four times and never come down.
+Expect: Killed 3 times and started again, the training ends with a loss of 0.323, and no bit of its weights or its
+        history differs from the training that nobody killed. With the weights alone it ends with 0.411: the learning
+        rate has warmed up four times and never come down.
 
 Whoever saves only the weights loses more than the steps since then. A training also is:
 
@@ -89,7 +89,7 @@ def main(
         process = start(out / "logs" / "killed", {**arguments, "backup_dir": str(backups)})
         # Not before a share of the way is done, and then at any moment: in a step, in a validation, in a backup.
         wait_for_backup(process, backups, int(per_epoch * epochs * (kill + 1) / (kills + 1)))
-        time.sleep(chance.uniform(0, 0.3))
+        time.sleep(chance.uniform(0, 0.1))
         process.kill()
         process.wait()
         moments.append(newest(backups) / per_epoch)
@@ -101,16 +101,14 @@ def main(
     whole = train(out / "logs" / "whole", **arguments)
     pairs = zip(whole.model.get_weights(), killed.model.get_weights(), strict=True)
     of_weights = max(float(np.abs(one - other).max()) for one, other in pairs)
-    of_history = max(
-        float(np.abs(np.subtract(whole.history[name], killed.history[name])).max()) for name in whole.history
-    )
+    differences = [np.abs(np.subtract(whole.history[name], killed.history[name])) for name in whole.history]
 
     # And what most people do: save the weights after each epoch, and begin from them when the machine is back.
     # Momentum, learning rate, order and dropout then begin again as they were in the first step.
     print("\nOnly the weights were saved")
     losses: list[float] = []
     weights = None
-    begins = sorted({0, *map(int, moments)})
+    begins = sorted({0, *(int(moment) for moment in moments if moment < epochs)})
     for begin, end in zip(begins, [*begins[1:], epochs], strict=True):
         part = train(out / "logs" / f"weights_only_{begin}", **arguments, weights=weights, left=end - begin)
         losses += part.history["loss"]
