@@ -35,8 +35,12 @@ def with_plain_names(graph: Any, model: keras.Model) -> Any:
 
 
 def _layers(model: keras.Model) -> dict[str, str]:
-    """What Keras calls each layer, with the name that it has in every run."""
+    """What Keras calls each layer, and the optimizer, with the name that it has in every run."""
     names = {model.name: model.name}
+    if model.optimizer is not None:
+        # Its scope is opened once, but Keras counts optimizers too.
+        kind = re.sub(r"_\d+$", "", model.optimizer.name)
+        names[kind] = kind
     for stable, layer in layer_names(model).items():
         names.setdefault(layer.name, stable.rpartition("/")[2])
     return names

@@ -49,9 +49,9 @@ def make_update(
             loss = tf.debugging.check_numerics(loss, LOSS_IS_NOT_FINITE, name="loss/check")
         # The way back begins after the check. Nothing else would wait for it, and the weights could be spoiled before
         # it raises. One edge is enough: a control dependency of the whole step costs a small network some percent.
-        with tf.name_scope("gradients"), tf.control_dependencies([loss]):
-            seed = tf.ones_like(scaled_loss)
         with tf.name_scope("gradients"):
+            with tf.control_dependencies([loss]):
+                seed = tf.ones_like(scaled_loss)
             gradients = tape.gradient(scaled_loss, weights, output_gradients=seed)
         norm = {}
         if clip_norm is not None:
