@@ -74,7 +74,7 @@ def main(
     epochs = epochs or (4 if quick else 12)
     kills = kills or (1 if quick else 3)
     split = "train[:320]" if quick else "train"
-    arguments = {"data": data, "split": split, "epochs": epochs, "seed": seed}
+    arguments: dict[str, Any] = {"data": data, "split": split, "epochs": epochs, "seed": seed}
     backups = out / "backups"
     for folder in (backups, out / "logs" / "killed"):
         shutil.rmtree(folder, ignore_errors=True)  # Or an earlier run of this lesson would be gone on with.
