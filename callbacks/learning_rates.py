@@ -62,7 +62,7 @@ class LearningRateSummary(Summary):
             tf.summary.scalar(f"learning_rate/by_epoch{end}", rate, step)
         scale = getattr(self.model.optimizer, "dynamic_scale", None)
         if scale is not None:
-            tf.summary.scalar("learning_rate/loss_scale", float(scale), step)
+            tf.summary.scalar("learning_rate/loss_scale", float(scale.numpy()), step)
 
     def get_state(self) -> dict[str, Any]:
         """The step up to which the rate is written."""
@@ -95,7 +95,7 @@ def _has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
 
 
 def _steps_done(optimizer: keras.optimizers.Optimizer) -> int:
-    return int(_counter(optimizer))
+    return int(_counter(optimizer).numpy())
 
 
 def _counter(optimizer: keras.optimizers.Optimizer) -> keras.Variable:

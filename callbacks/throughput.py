@@ -113,7 +113,7 @@ class ThroughputSummary(Summary):
             return 0
         inner = getattr(optimizer, "inner_optimizer", optimizer)
         # The optimizer counts what it adds up to one update as one.
-        return int(optimizer.iterations) * (getattr(inner, "gradient_accumulation_steps", None) or 1)
+        return int(optimizer.iterations.numpy()) * (getattr(inner, "gradient_accumulation_steps", None) or 1)
 
     def _examples(self) -> float:
         """How many examples were trained on in this epoch: the weights of which the loss is the mean."""
