@@ -37,7 +37,8 @@ class TrainGraphSummary(Summary):
 
     def __init__(self, log_dir: str | Path, data: Any = None) -> None:
         super().__init__(log_dir)
-        self._batch = None if data is None else _specification(data)
+        self._data = data
+        self._batch: Any = None
         self._step: Callable[..., Any] | None = None
         self._written = False
 
@@ -61,6 +62,8 @@ class TrainGraphSummary(Summary):
     def prepare(self) -> None:
         """Begins a new run, whose graph may be another one."""
         self._written = False
+        if self._batch is None and self._data is not None:
+            self._batch = _specification(self._data)
         if self._batch is None:
             raise ValueError(
                 "TrainGraphSummary must know what a batch looks like. Give it the data, as in "
