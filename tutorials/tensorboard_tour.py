@@ -2,8 +2,10 @@
 
 Paper:  [TensorFlow, 2015](https://arxiv.org/abs/1603.04467), section 9.1
 Run:    python -m tutorials.tensorboard_tour, then tensorboard --logdir runs/tensorboard_tour/logs
-Takes:  TODO
-Expect: TODO
+Takes:  about a minute on 2 cores
+Expect: 82.3 % of the test images right in good health (seeds 0 to 2: 82.3 to 83.8). With large steps 10 %, and all units
+        of the last hidden layer are dead. With wrong labels 75.4 % (to 76.3), and not more than one coat of a hundred is
+        found. With slow data exactly the healthy numbers, but training waits 87 % of its time.
 
 A loss that does not fall says that something is wrong, and nothing about what. This lesson trains the same network four
 times, once as it should be and three times with a fault of every day, and goes through the pages of TensorBoard until
@@ -101,7 +103,7 @@ def main(
     # Four patients. They begin with the same weights, and see the same images in the same order.
     #
     # - **healthy**: as in the lesson on LeNet.
-    # - **large steps**: the learning rate is ten times as high.
+    # - **large steps**: the learning rate is twenty times as high.
     # - **wrong labels**: somebody has called two of three coats pullovers; in the training images, not in the others.
     # - **slow data**: each batch comes from a disk that takes 20 ms for it.
     epochs = 1 if quick else epochs
@@ -120,7 +122,7 @@ def main(
         keras.utils.set_random_seed(seed)
         train = load(data, split="train[:640]" if quick else "train", batch_size=64, shuffle=True, seed=seed)
         model = lenet5_modern(input_shape=train.element_spec[0].shape[1:], classes=len(class_names))
-        first_rate = 10 * rate if name == "large_steps" else rate
+        first_rate = 20 * rate if name == "large_steps" else rate
         schedule = keras.optimizers.schedules.CosineDecay(first_rate, epochs * len(train))
         optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
         model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -146,8 +148,8 @@ def main(
     )
 
     # **Scalars, further down: the layers.** A unit behind a ReLU is dead when it gives 0 for every image: no gradient
-    # comes through it, and it never learns again. With large steps most units die in the first epoch, and those of the
-    # last hidden layer all. `gradient_norms` says the same: the layers below get none. Lowering the rate would not wake
+    # comes through it, and it never learns again. With large steps most units die early, and in the end those of the last
+    # hidden layer are dead, all of them. `gradient_norms` says the same: the layers below get none. Lowering the rate would not wake
     # them.
     two = list(runs)[:2]
     layers = ("c1", "c3", "c5", "f6")
