@@ -3,9 +3,9 @@
 Paper:  [TensorFlow, 2015](https://arxiv.org/abs/1603.04467), section 9.1
 Run:    python -m tutorials.tensorboard_tour, then tensorboard --logdir runs/tensorboard_tour/logs
 Takes:  about a minute on 2 cores
-Expect: 82.3 % of the test images right in good health (seeds 0 to 2: 82.3 to 83.8). With large steps 10 %, and all units
-        of the last hidden layer are dead. With wrong labels 75.4 % (to 76.3), and not more than one coat of a hundred is
-        found. With slow data exactly the healthy numbers, but training waits 87 % of its time.
+Expect: 82.3 % of the test images right in good health (seeds 0 to 2: 82.3 to 83.8). With large steps 10 %, and all
+        units of the last hidden layer are dead. With wrong labels 75.4 % (to 76.3), and at most one coat of a hundred
+        is found. With slow data exactly the healthy numbers, but training waits 87 % of its time.
 
 A loss that does not fall says that something is wrong, and nothing about what. This lesson trains the same network four
 times, once as it should be and three times with a fault of every day, and goes through the pages of TensorBoard until
@@ -148,8 +148,8 @@ def main(
     )
 
     # **Scalars, further down: the layers.** A unit behind a ReLU is dead when it gives 0 for every image: no gradient
-    # comes through it, and it never learns again. With large steps most units die early, and in the end those of the last
-    # hidden layer are dead, all of them. `gradient_norms` says the same: the layers below get none. Lowering the rate would not wake
+    # comes through it, and it never learns again. With large steps most units die early, and in the end all of the last
+    # hidden layer are dead. `gradient_norms` says the same: the layers below get none. Lowering the rate would not wake
     # them.
     two = list(runs)[:2]
     layers = ("c1", "c3", "c5", "f6")
