@@ -1,3 +1,4 @@
+import io
 import re
 import sys
 
@@ -63,6 +64,13 @@ def test_curves_are_the_history_counted_from_epoch_one():
     assert axes.get_xlabel() == "epoch"
     assert axes.get_ylabel() == "accuracy"
     assert axes.yaxis.get_major_formatter()(0.85) == "85.0%"
+
+
+def test_a_name_with_dollar_signs_is_no_formula():
+    figure = plots.confusion_matrix(np.eye(2, dtype=int), ["$\\foo$", "two\nlines"])
+    figure.savefig(io.BytesIO())
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["$\\foo$", "two lines"]
+    plots.attention(np.eye(2), ["$\\foo$", "a"], ["$\\foo$", "b"]).savefig(io.BytesIO())
 
 
 def test_the_confusion_matrix_writes_counts_and_shades_shares():

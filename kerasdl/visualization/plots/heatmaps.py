@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from kerasdl.visualization.plots.style import STYLE, blank_figure
+from kerasdl.visualization.plots.style import STYLE_OF_NAMES, blank_figure
 
 
 def heatmap(
@@ -49,7 +49,7 @@ def heatmap(
         most = float(np.abs(values).max()) or 1.0
         limits = (-most, most) if symmetric else (float(values.min()), float(values.max()))
     rows, columns = values.shape
-    with matplotlib.rc_context({**STYLE, "axes.spines.left": False, "axes.spines.bottom": False}):
+    with matplotlib.rc_context({**STYLE_OF_NAMES, "axes.spines.left": False, "axes.spines.bottom": False}):
         figure = blank_figure(10.5, min(8.0, max(4.0, 2.0 + 0.4 * rows)))
         axes = figure.subplots()
         image = axes.imshow(

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from kerasdl.visualization.plots.style import STYLE, blank_figure
+from kerasdl.visualization.plots.style import STYLE_OF_NAMES, blank_figure
 
 
 def confusion_matrix(matrix: Any, class_names: Sequence[str], *, title: str | None = None) -> Figure:
@@ -20,6 +20,7 @@ def confusion_matrix(matrix: Any, class_names: Sequence[str], *, title: str | No
         title: A title above all.
     """
     counts = np.asarray(matrix)
+    class_names = [" ".join(name.split()) for name in class_names]  # Lines of a name would lie on the next one's.
     classes = len(class_names)
     if counts.shape != (classes, classes):
         raise ValueError(
@@ -27,7 +28,7 @@ def confusion_matrix(matrix: Any, class_names: Sequence[str], *, title: str | No
         )
     # The shade is the share of the row, so that classes with few images are seen as well as those with many.
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    with matplotlib.rc_context({**STYLE, "axes.spines.left": False, "axes.spines.bottom": False}):
+    with matplotlib.rc_context({**STYLE_OF_NAMES, "axes.spines.left": False, "axes.spines.bottom": False}):
         side = max(5.5, 2.5 + 0.62 * classes)
         figure = blank_figure(side + 1, side)
         axes = figure.subplots()

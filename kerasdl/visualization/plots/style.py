@@ -9,6 +9,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 # Okabe and Ito's palette: told apart also by colour-blind eyes. Black first, for what the others are compared with.
 COLOURS = ("#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")
 STYLE: Any = {"font.size": 15, "axes.titlesize": 16, "axes.spines.top": False, "axes.spines.right": False}
+# For what shows names and words, in which two dollar signs are no formula. Axes of powers of ten need the formulas.
+STYLE_OF_NAMES: Any = {**STYLE, "text.parse_math": False}
 
 
 def save(figure: Figure, path: str | Path) -> Path:

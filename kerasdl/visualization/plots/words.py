@@ -13,7 +13,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.textpath import TextPath
 
-from kerasdl.visualization.plots.style import STYLE, blank_figure
+from kerasdl.visualization.plots.style import STYLE_OF_NAMES, blank_figure
 
 # Never darker than a mid-blue, so that black letters can be read on every shade.
 _SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#56aee6"])
@@ -55,7 +55,7 @@ def attention(
     between = 14.0 if any(row[-1][2] for row in rows) else 0.0
     height = sum(_LINE * (row[-1][2] + 1) + between for row in rows) - between
     norm = Normalize(0, highest or max(row[: len(s)].max() for row, s in zip(table, sentences, strict=True)) or 1.0)
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE_OF_NAMES):
         figure = blank_figure(max(right / 72 + 1.8, 6.0), max(height / 72 + (0.9 if title else 0.4), 2.2))
         axes = figure.subplots()
         top = 0.0
@@ -117,9 +117,10 @@ def _places(words: list[str], room: float) -> list[tuple[float, float, int]]:
 @functools.cache
 def _width(word: str, weight: str = "normal") -> float:
     """How wide a word is with the space around it, in points."""
-    letters = (
-        TextPath((0, 0), word, size=_SIZE, prop=FontProperties(weight=weight)).get_extents().width
-        if word.strip()
-        else 0
-    )
+    with matplotlib.rc_context(STYLE_OF_NAMES):
+        letters = (
+            TextPath((0, 0), word, size=_SIZE, prop=FontProperties(weight=weight)).get_extents().width
+            if word.strip()
+            else 0
+        )
     return float(letters) + 2 * _PADDING

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import matplotlib
 from matplotlib.figure import Figure
 
-from kerasdl.visualization.plots.style import STYLE, blank_figure
+from kerasdl.visualization.plots.style import STYLE_OF_NAMES, blank_figure
 
 
 def passages(texts: Mapping[str, str], *, width: int = 40, lines: int = 16, title: str | None = None) -> Figure:
@@ -25,7 +25,7 @@ def passages(texts: Mapping[str, str], *, width: int = 40, lines: int = 16, titl
         for text in texts.values()
     ]
     rows = min(max(map(len, columns)), lines)
-    with matplotlib.rc_context({**STYLE, "text.parse_math": False}):
+    with matplotlib.rc_context(STYLE_OF_NAMES):
         figure = blank_figure(max(6.0, 0.1125 * width * len(texts) + 0.7), max(0.215 * rows + 1.3, 2.2))
         for axes, name, written in zip(figure.subplots(1, len(texts), squeeze=False)[0], texts, columns, strict=True):
             shown = written if len(written) <= rows else [*written[: rows - 1], "..."]
