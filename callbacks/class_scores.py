@@ -7,22 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
-_CLOSE_TO_ONE = 0.02  # Half precision's probabilities add up to one no better.
+from kerasdl.visualization.outputs import one_output
 
-
-def one_output(outputs: Any) -> Any:
-    """Of several outputs (or targets, or losses) the one called "predictions", or the first.
-
-    Args:
-        outputs: One, or a list or dictionary of them.
-
-    Example:
-        >>> one_output({"aside": 1, "predictions": 2}), one_output([3, 4]), one_output(5)
-        (2, 3, 5)
-    """
-    if isinstance(outputs, dict):
-        return outputs.get("predictions", next(iter(outputs.values())))
-    return outputs[0] if isinstance(outputs, list | tuple) else outputs
+CLOSE_TO_ONE = 0.02  # Half precision's probabilities add up to one no better.
 
 
 def class_count(model: keras.Model) -> int | None:
@@ -37,8 +24,7 @@ def class_count(model: keras.Model) -> int | None:
     """
     if not getattr(model, "outputs", None):
         return None
-    # A functional model gives its outputs in the structure in which it was given them.
-    shape = tuple(one_output(getattr(model, "output", model.outputs)).shape)
+    shape = tuple(one_output(getattr(model, "output", model.outputs), model).shape)
     if len(shape) != 2 or shape[1] is None:
         raise ValueError(_wrong_shape(model, shape))
     return max(shape[1], 2)
@@ -63,7 +49,7 @@ def probabilities(model: keras.Model, outputs: Any, *, several: bool = False) ->
         >>> probabilities(model, np.array([[np.nan, 0.0]])) is None
         True
     """
-    values = np.asarray(one_output(outputs)).astype("float64")
+    values = np.asarray(one_output(outputs, model)).astype("float64")
     if values.ndim == 1:
         values = values[:, None]
     if values.ndim != 2:
@@ -72,7 +58,7 @@ def probabilities(model: keras.Model, outputs: Any, *, several: bool = False) ->
         return None
     alone = values.shape[1] == 1
     if _are_logits(model, values):
-        if alone or several:
+        if alone or several or _is_binary(one_output(model.loss, model)):
             # The exponential of a large number would overflow; the hyperbolic tangent does not.
             values = 0.5 * (1 + np.tanh(values / 2))
         else:
@@ -101,8 +87,9 @@ def check_class_names(class_names: Sequence[str] | None, classes: int) -> list[s
             f"`class_names` must have one name for each of the {classes} classes. Received: {len(names)} names."
         )
     # ImageNet has two cranes, a bird and a machine: their curves must not become one.
-    counts = collections.Counter(names)
-    return [f"{name} ({number})" if counts[name] > 1 else name for number, name in enumerate(names)]
+    while max((counts := collections.Counter(names)).values(), default=1) > 1:
+        names = [f"{name} ({number})" if counts[name] > 1 else name for number, name in enumerate(names)]
+    return names
 
 
 def check_labels(labels: np.ndarray, classes: int) -> np.ndarray:
@@ -123,11 +110,17 @@ def check_labels(labels: np.ndarray, classes: int) -> np.ndarray:
 def _are_logits(model: keras.Model, values: np.ndarray) -> bool:
     """Whether softmax or sigmoid is still to come."""
     within = not len(values) or bool(values.min() >= 0 and values.max() <= 1)
-    if values.shape[1] > 1 and within and np.allclose(values.sum(axis=1), 1, atol=_CLOSE_TO_ONE):
+    if values.shape[1] > 1 and within and np.allclose(values.sum(axis=1), 1, atol=CLOSE_TO_ONE):
         return False
     loss = getattr(model, "loss", None)
-    said = getattr(one_output(loss), "from_logits", None) if loss else None
+    said = getattr(one_output(loss, model), "from_logits", None) if loss else None
     return not within if said is None else bool(said)
+
+
+def _is_binary(loss: Any) -> bool:
+    """Whether the loss asks of each class by itself: such units have sigmoids, also where one class is right."""
+    kinds = (keras.losses.BinaryCrossentropy, keras.losses.BinaryFocalCrossentropy)
+    return isinstance(loss, kinds) or (isinstance(loss, str) and loss.startswith(("binary_", "bce")))
 
 
 def _wrong_shape(model: keras.Model, shape: tuple) -> str:

@@ -1,6 +1,7 @@
 """The examples on which callbacks look at a network: read once, and the network's answers shared by all."""
 
 import functools
+import numbers
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -9,11 +10,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.callbacks.class_scores import one_output
+from kerasdl.callbacks.class_scores import CLOSE_TO_ONE
 from kerasdl.visualization.layer_paths import structure
+from kerasdl.visualization.outputs import one_output
 
+_SHOWN = 5  # A list of numbers by mistake has thousands.
 _BATCH_SIZE = 32  # Where the data does not come in batches; Keras' own.
-_CLOSE_TO_ONE = 0.02  # Half precision's probabilities add up to one no better.
 
 _compiled: weakref.WeakKeyDictionary[keras.Model, dict] = weakref.WeakKeyDictionary()
 
@@ -41,11 +43,14 @@ class Examples:
     """
 
     def __init__(self, data: Any, count: int | None = None) -> None:
-        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
-            raise ValueError(f"`count` must be a whole number of at least 1, or None for all. Received: count={count}.")
+        if count is not None and (isinstance(count, bool) or not isinstance(count, numbers.Integral) or count < 1):
+            raise ValueError(
+                f"`count` must be a whole number of at least 1, or None for all. Received: count={count!r}."
+            )
         self._batches = functools.partial(_batches, _checked(data))
-        self._count = count
+        self._count = None if count is None else int(count)
         self._answers: tuple[Any, Any] = (None, None)
+        self._labels: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         """How many examples there are."""
@@ -89,26 +94,40 @@ class Examples:
         """The weight of each example; None without."""
         return self._parts[2]
 
-    @functools.cached_property
+    @property
     def labels(self) -> np.ndarray:
         """The class of each example, `(N,)` int64: of whole numbers, or of one-hot rows, also such as mixup makes.
 
-        Of several targets it is the one called "predictions", or the first.
+        Of several targets those called "predictions", or the first; `labels_for` knows the order of a model's outputs.
         """
-        y = self.y if self.y is None else one_output(self.y)
-        if y is None:
-            raise ValueError("Expected data with labels, (x, y). Received: data without y.")
-        shape = y.shape
-        if y.ndim == 2 and shape[1] == 1:
-            y = y[:, 0]
-        if y.ndim == 1 and y.dtype.kind in "biuf" and (y == np.round(y)).all() and y.min() >= 0:
-            return y.astype("int64")
-        if y.ndim == 2 and y.dtype.kind in "biuf" and np.allclose(y.sum(1), 1, atol=_CLOSE_TO_ONE):
-            return y.argmax(1)
-        raise ValueError(
-            "Expected one class per example: whole numbers of shape (N,) or (N, 1), or rows of shape (N, classes) that "
-            f"add up to one. Received: y of shape {shape} and dtype {y.dtype}, from {y.min()} to {y.max()}."
-        )
+        return self.labels_for(None)
+
+    def labels_for(self, model: keras.Model | None) -> np.ndarray:
+        """The class of each example, as `labels`, for that of the model's outputs that the callbacks look at.
+
+        Args:
+            model: Whose output called "predictions", or the first, the targets belong to.
+        """
+        y = self.targets_for(model)
+        if id(y) not in self._labels:
+            self._labels[id(y)] = _as_classes(y)
+        return self._labels[id(y)]
+
+    def targets_for(self, model: keras.Model | None) -> np.ndarray:
+        """The targets as they came, of several those of that output of the model that the callbacks look at.
+
+        Args:
+            model: As in `labels_for`.
+        """
+        y = self.y if self.y is None else one_output(self.y, model)
+        if y is not None:
+            return y
+        given = "data without y"
+        if isinstance(self.y, dict):
+            given = f"targets of {', '.join(self.y)}, and none of the output that is looked at"
+        elif isinstance(self.x, list):
+            given += "; a list of arrays stands for several inputs, and (x, y) must be a tuple"
+        raise ValueError(f"Expected data with labels, (x, y). Received: {given}.")
 
     def predict(self, model: keras.Model, step: int) -> Any:
         """The model's outputs for all examples, as float32 arrays in the model's own structure.
@@ -167,8 +186,28 @@ def _checked(data: Any) -> Any:
 
 def _described(data: Any) -> str:
     parts = data if isinstance(data, tuple) else (data,)
-    shapes = [getattr(array, "shape", type(array).__name__) for array in keras.tree.flatten(parts)]
-    return f"a {type(data).__name__} of {', '.join(map(str, shapes)) or 'nothing'}"
+    shapes = [str(getattr(array, "shape", type(array).__name__)) for array in keras.tree.flatten(parts)]
+    shown = ", ".join([*shapes[:_SHOWN], *["..."] * (len(shapes) > _SHOWN)])
+    text = f"a {type(data).__name__} of {shown or 'nothing'}"
+    if any(isinstance(part, list) for part in parts):
+        text += "; a list stands for several inputs or outputs, of numbers make an array with np.array(...)"
+    return text
+
+
+def _as_classes(y: np.ndarray) -> np.ndarray:
+    """The targets as one class per example, `(N,)` int64."""
+    shape, are_numbers = y.shape, y.dtype.kind in "biuf"
+    if y.ndim == 2 and shape[1] == 1:
+        y = y[:, 0]
+    if are_numbers and y.ndim == 1 and (y == np.round(y)).all() and y.min() >= 0:
+        return y.astype("int64")
+    if are_numbers and y.ndim == 2 and np.allclose(y.sum(1), 1, atol=CLOSE_TO_ONE):
+        return y.argmax(1)
+    extent = f", from {y.min()} to {y.max()}" if are_numbers else ""
+    raise ValueError(
+        "Expected one class per example: whole numbers of shape (N,) or (N, 1), or rows of shape (N, classes) that "
+        f"add up to one. Received: y of shape {shape} and dtype {y.dtype}{extent}."
+    )
 
 
 def _batches(data: Any) -> Iterable[Any]:

@@ -88,9 +88,9 @@ def monitor(
         WeightSummary(log_dir, every=every),
         ActivationSummary(log_dir, examples, count=64, every=every),
         PrecisionRecallSummary(log_dir, examples, **names),
-        _where(lambda model: _has_one_class(examples), ConfusionMatrixSummary(log_dir, examples, **names)),
+        _where(lambda model: _has_one_class(examples, model), ConfusionMatrixSummary(log_dir, examples, **names)),
         _where(
-            lambda model: _are_images(examples) and _has_one_class(examples),
+            lambda model: _are_images(examples) and _has_one_class(examples, model),
             MistakeSummary(log_dir, examples, count=12, **names),
         ),
         _where(_has_filters, FilterSummary(log_dir, every=every)),
@@ -121,10 +121,10 @@ def _are_images(examples: Examples) -> bool:
     return isinstance(examples.x, np.ndarray) and examples.x.ndim == 4
 
 
-def _has_one_class(examples: Examples) -> bool:
+def _has_one_class(examples: Examples, model: keras.Model) -> bool:
     """Whether each example is of one class; it may also be of several."""
     try:
-        return len(examples.labels) > 0
+        return len(examples.labels_for(model)) > 0
     except ValueError:
         return False
 

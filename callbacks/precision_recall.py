@@ -1,5 +1,6 @@
 """Precision against recall, in TensorBoard's page for it, while a classifier learns."""
 
+import numbers
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.callbacks.class_scores import check_class_names, check_labels, class_count, one_output, probabilities
+from kerasdl.callbacks.class_scores import check_class_names, check_labels, class_count, probabilities
 from kerasdl.callbacks.examples import as_examples
 from kerasdl.callbacks.summary import Summary
+from kerasdl.visualization.outputs import one_output
 
 _MOST_CURVES = 20  # Each is a chart of its own on the page.
 
@@ -51,13 +53,13 @@ class PrecisionRecallSummary(Summary):
         data: Any,
         *,
         class_names: Sequence[str] | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Sequence[str] | str | None = None,
         every: int = 1,
     ) -> None:
         super().__init__(log_dir, every=every)
         self.examples = as_examples(data)
         self.class_names = class_names
-        self.classes = [classes] if isinstance(classes, str) else classes
+        self.classes = [classes] if isinstance(classes, str | numbers.Integral) else classes
 
     def prepare(self) -> None:
         """Compares targets and names with the model's classes, where it says how many these are."""
@@ -65,12 +67,14 @@ class PrecisionRecallSummary(Summary):
         if count is not None:
             self._truth(count)
             self._chosen(count)
+        if self.model.built:
+            self.examples.predict(self.model, -1)  # Whether the inputs fit.
 
     def write(self, step: int, logs: dict[str, Any]) -> None:
         """Writes the curves and the scalars."""
         from sklearn.metrics import average_precision_score
 
-        outputs = one_output(self.examples.predict(self.model, step))
+        outputs = one_output(self.examples.predict(self.model, step), self.model)
         truth, several = self._truth(2 if outputs.ndim == 1 else max(outputs.shape[-1], 2))
         scores = probabilities(self.model, outputs, several=several)
         if scores is None:
@@ -91,13 +95,11 @@ class PrecisionRecallSummary(Summary):
 
     def _truth(self, count: int) -> tuple[np.ndarray, bool]:
         """Whether each example is of each class, `(N, classes)`; and whether it may be of several."""
-        y = one_output(self.examples.y)
-        if y is not None:
-            y = np.asarray(y)
-            is_table = y.ndim == 2 and y.shape[1] == count and np.isin(y, (0, 1)).all()
-            if is_table and (y.sum(axis=1) != 1).any():
-                return y.astype(bool), True
-        return np.eye(count, dtype=bool)[check_labels(self.examples.labels, count)], False
+        y = self.examples.targets_for(self.model)
+        is_table = y.ndim == 2 and y.shape[1] == count and np.isin(y, (0, 1)).all()
+        if is_table and (y.sum(axis=1) != 1).any():
+            return y.astype(bool), True
+        return np.eye(count, dtype=bool)[check_labels(self.examples.labels_for(self.model), count)], False
 
     def _chosen(self, count: int) -> dict[int, str]:
         """Number and name of the classes with a curve of their own."""

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.visualization.layer_paths import all_layers, find_layer, structure
+from kerasdl.visualization.outputs import one_output
 
 Tap = Callable[[tf.Tensor], tf.Tensor]
 
@@ -97,7 +98,7 @@ def forward(
             changes.append((step, "call", rectify(step.call)))
     with changed(changes):
         outputs = model(images, training=False)
-    output = _one_output(outputs)
+    output = one_output(outputs, model)
     for before, after in normalised:
         if after is output:
             output = before
@@ -121,13 +122,6 @@ def _graph_steps(model: keras.Model) -> list[Any]:
 
 def _tapped(call: Callable, tap: Tap) -> Callable:
     return lambda *args, **kwargs: tap(call(*args, **kwargs))
-
-
-def _one_output(outputs: Any) -> tf.Tensor:
-    """Of several outputs the one called "predictions", or the first."""
-    if isinstance(outputs, dict):
-        return outputs.get("predictions", next(iter(outputs.values())))
-    return outputs[0] if isinstance(outputs, list | tuple) else outputs
 
 
 @contextlib.contextmanager

@@ -60,6 +60,24 @@ def test_of_several_outputs_it_is_the_predictions_or_the_first():
     np.testing.assert_allclose(probabilities(model, [LOGITS, second]), _softmax(LOGITS), atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "loss", [keras.losses.BinaryCrossentropy(from_logits=True), keras.losses.BinaryFocalCrossentropy(from_logits=True)]
+)
+def test_sigmoids_of_several_classes_stay_sigmoids(loss):
+    logits = np.array([[2.0, 2.0, -2.0]])
+    np.testing.assert_allclose(probabilities(_model(loss=loss), logits), 1 / (1 + np.exp(-logits)))
+    np.testing.assert_allclose(probabilities(_model(loss="binary_crossentropy"), logits / 8 + 0.5), logits / 8 + 0.5)
+
+
+def test_outputs_in_a_list_have_the_names_of_their_layers():
+    inputs = keras.Input((2,))
+    layers = [keras.layers.Dense(5, name="aside"), keras.layers.Dense(3, name="predictions")]
+    model = keras.Model(inputs, [layer(inputs) for layer in layers])
+    model.compile(loss={"predictions": keras.losses.CategoricalCrossentropy(from_logits=True), "aside": "mse"})
+    assert class_count(model) == 3
+    np.testing.assert_allclose(probabilities(model, [np.eye(5)[:2], LOGITS]), _softmax(LOGITS), atol=1e-12)
+
+
 def test_what_is_not_finite_says_nothing():
     assert probabilities(_model(), np.array([[np.nan, 0, 1]])) is None
     assert probabilities(_model(), np.array([[np.inf, 0, 1]])) is None
@@ -84,6 +102,7 @@ def test_wrong_names(names):
 
 def test_classes_of_one_name_are_told_apart():
     assert check_class_names(["crane", "cow", "crane"], 3) == ["crane (0)", "cow", "crane (2)"]
+    assert len(set(check_class_names(["a", "a", "a (0)"], 3))) == 3
 
 
 @pytest.mark.parametrize("labels", [[0, 3], [-1, 2]])

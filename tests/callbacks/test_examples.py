@@ -113,6 +113,41 @@ def test_what_is_no_class_is_refused(y):
         _ = Examples((X[:2], y)).labels
 
 
+@pytest.mark.parametrize(
+    ("data", "received"),
+    [
+        ((X[:3], np.array(["a", "b", "c"])), "y of shape (3,) and dtype <U1."),
+        ([X, Y], "data without y; a list of arrays stands for several inputs, and (x, y) must be a tuple."),
+        ((X, {"one": Y, "two": Y}), "targets of one, two, and none of the output that is looked at."),
+    ],
+)
+def test_what_is_told_of_labels_that_are_none(data, received):
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, [keras.layers.Dense(2, name=name)(inputs) for name in ("zero", "one")])
+    with pytest.raises(ValueError, match=f"Received: {re.escape(received)}$"):
+        Examples(data).labels_for(model)
+
+
+def test_a_list_of_numbers_is_told_in_one_line():
+    text = (
+        "Received: a tuple of (3000, 2), int, int, int, int, ...; a list stands for several inputs or outputs, of "
+        "numbers make an array with np.array(...)."
+    )
+    with pytest.raises(ValueError, match=f"{re.escape(text)}$"):
+        Examples((np.zeros((3000, 2)), [0] * 3000))
+
+
+def test_targets_belong_to_the_output_that_is_looked_at():
+    """Of outputs in a list and targets by their names, in whatever order."""
+    inputs, others = keras.Input((2,)), (Y + 1) % 3
+    layers = {name: keras.layers.Dense(3, name=name) for name in ("aside", "predictions")}
+    model = keras.Model(inputs, [layer(inputs) for layer in layers.values()])
+    for y in ({"aside": others, "predictions": Y}, {"predictions": Y, "aside": others}, (others, Y), [others, Y]):
+        np.testing.assert_array_equal(Examples((X, y)).labels_for(model), Y)
+    model = keras.Model(inputs, {"b": layers["aside"](inputs), "a": layers["predictions"](inputs)})
+    np.testing.assert_array_equal(Examples((X, {"a": others, "b": Y})).labels_for(model), Y)
+
+
 def test_labels_need_labels():
     with pytest.raises(ValueError, match=r"^Expected data with labels, \(x, y\)\. Received: data without y\.$"):
         _ = Examples(X).labels
