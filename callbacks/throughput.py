@@ -21,7 +21,8 @@ class ThroughputSummary(Summary):
     The times are taken in the data: `training.fit` puts taps there by itself, and for `model.fit` it is one call,
     `model.fit(callback.watch(data), callbacks=[callback])`. Neither other callbacks nor the compiling of the step count
     then. Without it the times are those between the hooks of this callback, so that it should come first among the
-    callbacks; the first epoch then has in it how long the step took to compile, and nobody knows the share of waiting.
+    callbacks; the first epoch then has in it how long the step took to compile, and nobody knows the share of waiting,
+    or how many examples several workers had.
 
     What remains of an epoch that was interrupted is not measured.
 
@@ -117,6 +118,8 @@ class ThroughputSummary(Summary):
 
     def _examples(self) -> float:
         """How many examples were trained on in this epoch: the weights of which the loss is the mean."""
+        if isinstance(self.model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            return 0.0  # To read a metric all workers would have to take part, and the first alone is here.
         loss = next((metric for metric in self.model.metrics if metric.name == "loss"), None)
         return float(loss.count) if isinstance(loss, keras.metrics.Mean) else 0.0
 

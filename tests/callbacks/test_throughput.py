@@ -71,6 +71,13 @@ def test_without_taps_the_hooks_measure_and_validation_does_not_count(monkeypatc
     }
 
 
+def test_of_several_workers_no_metric_is_read(monkeypatch, tmp_path):
+    """Each would have to take part in reading it, and a callback that writes is with the first alone."""
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", tf.distribute.Strategy)
+    network().fit(batches(), callbacks=[ThroughputSummary(tmp_path)], verbose=0, shuffle=False)
+    assert set(read_scalars(tmp_path)) == {"throughput/steps_per_second", "throughput/step_milliseconds"}
+
+
 def test_a_model_that_counts_nothing_has_no_numbers(tmp_path):
     class Own(keras.Model):
         def train_step(self, data):
