@@ -41,6 +41,8 @@ class BinaryWeightSummary(Summary):
         [Helwegen et al., 2019](https://arxiv.org/abs/1906.02107) for flips as the true steps of training
     """
 
+    needs_weights = True
+
     def __init__(self, log_dir: str | Path, *, every: int = 1) -> None:
         super().__init__(log_dir, every=every)
         self._signs: dict[str, np.ndarray] = {}
@@ -55,7 +57,8 @@ class BinaryWeightSummary(Summary):
                 "kerasdl.layers.BinaryConv2D, XnorDense or TernaryConv2D. "
                 f"Received: model {self.model.name!r}, which has none."
             )
-        self._signs = {name: _signs(layer) for name, layer in self._layers.items()}
+        if not self._is_waiting:  # Else the training has begun long ago.
+            self._signs = {name: _signs(layer) for name, layer in self._layers.items()}
 
     def write(self, step: int, logs: dict[str, Any]) -> None:
         """Writes the shares."""

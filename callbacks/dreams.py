@@ -10,7 +10,7 @@ import numpy as np
 from kerasdl.callbacks.class_scores import check_class_names
 from kerasdl.callbacks.images import displayable, write_figure
 from kerasdl.callbacks.layer_names import layer_names, named_layer
-from kerasdl.callbacks.summary import Summary
+from kerasdl.callbacks.summary import Summary, check_whole
 from kerasdl.visualization.layer_paths import all_layers
 from kerasdl.visualization.maximization import Ascent, maximize
 from kerasdl.visualization.probing import execution
@@ -67,13 +67,11 @@ class DreamSummary(Summary):
         self.targets = None if targets is None else [int(target) for target in targets]
         if self.targets == []:
             raise ValueError("`targets` must hold at least one class or channel, or be None. Received: none.")
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-            raise ValueError(f"`steps` must be a whole number of at least 1. Received: steps={steps!r}.")
         if layer is not None and class_names is not None:
             raise ValueError(f"`class_names` is for classes, and channels have no names. Received: layer={layer!r}.")
         self.layer = layer
         self.class_names = class_names
-        self.steps = steps
+        self.steps = check_whole("steps", steps)
         self.bounds = bounds
         self.options = options
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from kerasdl.callbacks.examples import as_examples
 from kerasdl.callbacks.images import displayable, sheet
 from kerasdl.callbacks.layer_names import layer_names, named_layer
-from kerasdl.callbacks.summary import Summary
+from kerasdl.callbacks.summary import Summary, check_whole
 from kerasdl.visualization.layer_outputs import activations
 from kerasdl.visualization.layer_paths import all_layers
 from kerasdl.visualization.pixels import layers_by_size
@@ -58,15 +58,12 @@ class FeatureMapSummary(Summary):
         every: int = 1,
     ) -> None:
         super().__init__(log_dir, every=every)
-        for name, value in (("count", count), ("channels", channels)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be a whole number of at least 1. Received: {name}={value!r}.")
         self.layers = [layers] if isinstance(layers, str) else None if layers is None else list(layers)
         if self.layers == []:
             raise ValueError("`layers` must name at least one layer, or be None. Received: none.")
-        self.count = count
-        self.channels = channels
-        self._examples = as_examples(data, count)
+        self.count = check_whole("count", count)
+        self.channels = check_whole("channels", channels)
+        self._examples = as_examples(data, self.count)
 
     def prepare(self) -> None:
         """Reads the images and finds the layers, so that what is wrong is told before the first epoch."""

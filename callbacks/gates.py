@@ -37,6 +37,8 @@ class GateSummary(Summary):
         [Srivastava et al., 2015](https://arxiv.org/abs/1507.06228), Figure 2: the gates of trained networks
     """
 
+    needs_weights = True
+
     def __init__(self, log_dir: str | Path, data: Any, *, count: int = 128, every: int = 1) -> None:
         super().__init__(log_dir, every=every)
         self.count = check_count(count)

@@ -47,6 +47,8 @@ class GradientSummary(Summary):
         [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html), Figure 7: gradients by layer
     """
 
+    needs_weights = True
+
     def __init__(self, log_dir: str | Path, data: Any, *, count: int = 128, every: int = 1) -> None:
         super().__init__(log_dir, every=every)
         self.count = check_count(count)

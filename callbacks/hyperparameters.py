@@ -1,7 +1,6 @@
 """The settings of a run beside what came of it, for TensorBoard's HParams page."""
 
 import math
-import numbers
 import os
 import socket
 import time
@@ -74,7 +73,7 @@ class HyperparameterSummary(Summary):
     def write(self, step: int, logs: dict[str, Any]) -> None:
         """Writes the metrics."""
         for key, value in logs.items():
-            if isinstance(value, numbers.Real) or np.ndim(value) == 0:
+            if np.ndim(value) == 0 and np.asarray(value).dtype.kind in "biuf":  # A callback may have put a text there.
                 tf.summary.scalar(key, value, step)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -52,6 +52,8 @@ class SpectralRadiusSummary(Summary):
         [Pascanu et al., 2013](https://arxiv.org/abs/1211.5063), section 2.1
     """
 
+    needs_weights = True
+
     def __init__(self, log_dir: str | Path, data: Any = None, *, count: int = 32, every: int = 1) -> None:
         super().__init__(log_dir, every=every)
         self.count = check_count(count)

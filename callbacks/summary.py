@@ -1,6 +1,8 @@
 """What all summaries share: a writer under `log_dir` that is open while a network trains, and no longer."""
 
 import contextlib
+import functools
+import numbers
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,17 +32,19 @@ class Summary(keras.callbacks.Callback):
 
     # Where several workers train one model, the first alone calls such a callback.
     chief_only = True
+    # Whether `prepare` looks at weights: a model that is a class of its own has none when `model.fit` begins, and what
+    # needs them is prepared after the first epoch then.
+    needs_weights = False
 
     def __init__(self, log_dir: str | Path, *, every: int = 1) -> None:
         super().__init__()
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise ValueError(f"`every` must be a whole number of epochs, at least 1. Received: every={every!r}.")
         self.log_dir = Path(log_dir)
-        self.every = every
+        self.every = check_whole("every", every, "a whole number of epochs, at least 1")
         # Asked before the first epoch whether the model has what this one shows; nothing happens where it has not.
         # `monitor` asks, for it does not know the model yet; who chose a callback by hand is told that it does not fit.
         self.fits: Callable[[keras.Model], bool] | None = None
         self._writer: Any = None
+        self._is_waiting = False
 
     def prepare(self) -> None:
         """What is found out before the first epoch: whatever is wrong is told here, and not an epoch later."""
@@ -84,17 +88,25 @@ class Summary(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Prepares, and opens the file."""
         self.close()
+        self._is_waiting = not self.model.built and (self.needs_weights or self.fits is not None)
+        if not self._is_waiting:
+            self._prepare_and_open()
+
+    def _prepare_and_open(self) -> None:
         if self.fits is not None and not self.fits(self.model):
             return
         with _same_random_numbers(self.model):
             self.prepare()
-        self._writer = tf.summary.create_file_writer(str(self.log_dir))
+        self._writer = _open(self.log_dir)
         # After an error elsewhere `on_train_end` is never called. No `__del__`: where the whole program ends with that
         # error, it came when TensorFlow is half gone.
         self._close_at_the_end = weakref.finalize(self, _close, self._writer)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes where it is time to."""
+        if self._is_waiting and self.model.built:
+            self._prepare_and_open()
+            self._is_waiting = False
         if (epoch + 1) % self.every or self._writer is None:
             return
         try:
@@ -108,6 +120,53 @@ class Summary(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Closes the file."""
         self.close()
+
+
+def check_whole(name: str, value: Any, kind: str = "a whole number of at least 1", least: int = 1) -> int:
+    """The value, if it is such a number; NumPy's numbers are as good as Python's.
+
+    Args:
+        name: What the argument is called.
+        value: What was given.
+        kind: What is wanted, in words.
+        least: The smallest that will do.
+
+    Example:
+        >>> check_whole("count", np.int64(3))
+        3
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(f"`{name}` must be {kind}. Received: {name}={value!r}.")
+    return int(value)
+
+
+def function_name(function: Callable[..., Any], nameless: str = "function") -> str:
+    """What a function is called, also where it is a partial of one.
+
+    Args:
+        function: Anything that can be called.
+        nameless: What a lambda is called.
+
+    Example:
+        >>> function_name(functools.partial(print, end="")), function_name(lambda model: 1)
+        ('print', 'function')
+    """
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = getattr(function, "__name__", type(function).__name__)
+    return nameless if name == "<lambda>" else name
+
+
+def _open(log_dir: Path) -> Any:
+    try:
+        return tf.summary.create_file_writer(str(log_dir))
+    except tf.errors.OpError as error:
+        # What TensorFlow says itself begins with its own functions: the cause stands before the last colon.
+        cause = error.message.partition("}} ")[2].partition(" [Op:")[0] or error.message
+        raise OSError(
+            f"`log_dir` must be a folder into which one may write, or that can be made. Received: {str(log_dir)!r}: "
+            f"{cause}."
+        ) from None
 
 
 def _close(writer: Any) -> None:

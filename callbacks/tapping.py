@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from kerasdl.callbacks.examples import Examples
+from kerasdl.callbacks.summary import check_whole
 from kerasdl.visualization.probing import changed
 
 # What is made of a call: its arguments, its keyword arguments and its result.
@@ -97,9 +98,7 @@ def check_count(count: Any) -> int:
     Args:
         count: What was given.
     """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ValueError(f"`count` must be a whole number of examples, at least 1. Received: count={count!r}.")
-    return count
+    return check_whole("count", count, "a whole number of examples, at least 1")
 
 
 def _run(

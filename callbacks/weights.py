@@ -34,6 +34,8 @@ class WeightSummary(Summary):
         5
     """
 
+    needs_weights = True
+
     def __init__(self, log_dir: str | Path, *, every: int = 1) -> None:
         super().__init__(log_dir, every=every)
         self._last: dict[str, np.ndarray] = {}
@@ -45,7 +47,8 @@ class WeightSummary(Summary):
             raise ValueError(
                 f"WeightSummary expects a model with weights. Received: model {self.model.name!r}, which has none."
             )
-        self._last = {name: _values(weight) for name, weight in self._weights.items() if weight.trainable}
+        if not self._is_waiting:  # Else the training has begun long ago.
+            self._last = {name: _values(weight) for name, weight in self._weights.items() if weight.trainable}
 
     def write(self, step: int, logs: dict[str, Any]) -> None:
         """Writes norms, histograms and ratios."""
