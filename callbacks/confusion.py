@@ -11,6 +11,7 @@ from kerasdl.callbacks.class_scores import check_class_names, check_labels, clas
 from kerasdl.callbacks.examples import as_examples
 from kerasdl.callbacks.images import write_figure
 from kerasdl.callbacks.summary import Summary
+from kerasdl.callbacks.tables import table
 
 _DRAWN = 30  # More rows than that are no longer read, and more curves no longer told apart.
 _LISTED = 15
@@ -53,6 +54,8 @@ class ConfusionMatrixSummary(Summary):
         classes = class_count(self.model)
         if classes is not None:
             self._labels_and_names(classes)
+        if self.model.built:
+            self.examples.predict(self.model, -1)  # Whether the inputs fit.
 
     def write(self, step: int, logs: dict[str, Any]) -> None:
         """Writes the image, the text and the scalars."""
@@ -77,7 +80,7 @@ class ConfusionMatrixSummary(Summary):
                 tf.summary.scalar(f"precision/{names[number]}", precision, step)
 
     def _labels_and_names(self, classes: int) -> tuple[np.ndarray, list[str]]:
-        return check_labels(self.examples.labels, classes), check_class_names(self.class_names, classes)
+        return check_labels(self.examples.labels_for(self.model), classes), check_class_names(self.class_names, classes)
 
 
 def _figure(matrix: np.ndarray, names: list[str]) -> Any:
@@ -101,12 +104,11 @@ def _worst(matrix: np.ndarray, names: list[str]) -> str:
     if not places:
         return "No mistakes."
     sizes = matrix.sum(axis=1)
-    lines = ["| true class | taken for | examples | share of the class |", "|---|---|---:|---:|"]
-    for true, taken in (divmod(int(place), len(names)) for place in places):
-        count = wrong[true, taken]
-        lines.append(f"| {_cell(names[true])} | {_cell(names[taken])} | {count:,} | {count / sizes[true]:.1%} |")
-    return "\n".join(lines)
-
-
-def _cell(name: str) -> str:
-    return name.replace("|", "\\|").replace("\n", " ")
+    pairs = [divmod(int(place), len(names)) for place in places]
+    columns = {
+        "true class": [names[true] for true, _ in pairs],
+        "taken for": [names[taken] for _, taken in pairs],
+        "examples": [f"{wrong[pair]:,}" for pair in pairs],
+        "share of the class": [f"{wrong[pair] / sizes[pair[0]]:.1%}" for pair in pairs],
+    }
+    return table(columns, numbers=("examples", "share of the class"))

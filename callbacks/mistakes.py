@@ -11,12 +11,13 @@ from kerasdl.callbacks.class_scores import (
     check_class_names,
     check_labels,
     class_count,
-    one_output,
     probabilities,
 )
 from kerasdl.callbacks.examples import Examples, as_examples
 from kerasdl.callbacks.images import displayable, write_figure
-from kerasdl.callbacks.summary import Summary
+from kerasdl.callbacks.summary import Summary, check_whole
+from kerasdl.callbacks.tables import table
+from kerasdl.visualization.outputs import one_output
 
 _SEEN = 256  # So many images tell in which range pixels are.
 
@@ -51,9 +52,7 @@ class MistakeSummary(Summary):
         every: int = 1,
     ) -> None:
         super().__init__(log_dir, every=every)
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ValueError(f"`count` must be a whole number of at least 1. Received: count={count!r}.")
-        self.count = count
+        self.count = check_whole("count", count)
         self.class_names = class_names
         self._examples = as_examples(data)
 
@@ -67,10 +66,12 @@ class MistakeSummary(Summary):
             )
         classes = class_count(self.model)
         if classes is None:  # A model that is a class of its own must be asked.
-            outputs = one_output(Examples(x[:1]).predict(self.model, 0))
+            outputs = one_output(Examples(x[:1]).predict(self.model, 0), self.model)
             classes = np.shape(probabilities(self.model, np.nan_to_num(outputs)))[1]
         self._names = check_class_names(self.class_names, classes)
-        self._labels = check_labels(self._examples.labels, len(self._names))
+        self._labels = check_labels(self._examples.labels_for(self.model), len(self._names))
+        if self.model.built:
+            self._examples.predict(self.model, -1)  # Whether the inputs fit.
 
     def write(self, step: int, logs: dict[str, Any]) -> None:
         """Writes the picture and the table."""
@@ -84,16 +85,17 @@ class MistakeSummary(Summary):
         # Of several that got no probability at all, the one stands first whose wrong class got more.
         worst = wrong[np.lexsort((wrong, -of_predicted[wrong], of_truth[wrong]))][: self.count]
         truth, answer = ([self._names[each] for each in classes[worst]] for classes in (self._labels, predicted))
-        lines = [
-            f"{len(wrong)} of {len(said)} examples are mistaken, {len(wrong) / len(said):.2%}.",
-            "",
-            "| example | true class | predicted | probability of the predicted class | of the true class |",
-            "|---:|---|---|---:|---:|",
-        ]
-        for index, true, false in zip(worst, truth, answer, strict=True):
-            true, false = (name.replace("|", "\\|") for name in (true, false))
-            lines.append(f"| {index} | {true} | {false} | {of_predicted[index]:.4f} | {of_truth[index]:.2g} |")
-        tf.summary.text("mistakes/list", "\n".join(lines if len(worst) else lines[:1]), step)
+        columns = {
+            "example": worst,
+            "true class": truth,
+            "predicted": answer,
+            "probability of the predicted class": [f"{of_predicted[index]:.4f}" for index in worst],
+            "of the true class": [f"{of_truth[index]:.2g}" for index in worst],
+        }
+        text = f"{len(wrong)} of {len(said)} examples are mistaken, {len(wrong) / len(said):.2%}."
+        if len(worst):
+            text += "\n\n" + table(columns, numbers=set(columns) - {"true class", "predicted"})
+        tf.summary.text("mistakes/list", text, step)
         if len(worst):
             titles = [
                 f"{true} → {false}\n{of_predicted[index]:.0%}"

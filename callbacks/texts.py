@@ -1,7 +1,5 @@
 """What a network writes, read in TensorBoard while it learns to: translations, captions, texts that it makes up."""
 
-import functools
-import html
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.callbacks.images import displayable, write_figure
-from kerasdl.callbacks.summary import Summary
+from kerasdl.callbacks.summary import Summary, check_whole, function_name
+from kerasdl.callbacks.tables import table
 from kerasdl.sequences import corpus_bleu
 from kerasdl.sequences.captions import Captions
 from kerasdl.sequences.translations import Translations
 
 _ROWS = 50  # A longer table nobody reads.
-# What Markdown would take for its own signs.
-_SIGNS = str.maketrans({sign: f"&#{ord(sign)};" for sign in "\\|*_`[]#~"} | {"\n": "<br>", "\r": "", "\t": " "})
 
 
 class TextSummary(Summary):
@@ -64,13 +61,11 @@ class TextSummary(Summary):
                 "`function` must be callable as function(model, sources), such as kerasdl.sequences.translate. "
                 f"Received: {function!r}."
             )
-        if isinstance(pictures, bool) or not isinstance(pictures, int) or pictures < 0:
-            raise ValueError(f"`pictures` must be a whole number of at least 0. Received: pictures={pictures!r}.")
         self.function = function
         self.sources = _as_list(sources)
         self.references = None if references is None else _as_list(references)
-        self.name = _name(function) if name is None else name
-        self.pictures = pictures
+        self.name = function_name(function, nameless="text") if name is None else name
+        self.pictures = check_whole("pictures", pictures, "a whole number of at least 0", least=0)
         if not len(self.sources):
             raise ValueError("`sources` must hold at least one. Received: none.")
         if self.references is not None and len(self.references) != len(self.sources):
@@ -112,10 +107,9 @@ class TextSummary(Summary):
         columns = {"source": self._names(), "written": texts}
         if self.references is not None:
             columns["reference"] = [_as_text(text) for text in self.references]
-        lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-        lines += [f"| {' | '.join(map(_cell, row))} |" for row in zip(*columns.values(), strict=True)][:_ROWS]
         missing = len(texts) - _ROWS
-        return "\n".join([*lines, "", f"and {missing:,} more"] if missing > 0 else lines)
+        written = table({heading: values[:_ROWS] for heading, values in columns.items()})
+        return f"{written}\n\nand {missing:,} more" if missing > 0 else written
 
     def _names(self) -> list[str]:
         """The sources as text; what is none, such as an image, by its number."""
@@ -157,13 +151,6 @@ def _as_list(things: Any) -> Any:
     return things if isinstance(things, np.ndarray) and things.ndim > 1 else list(things)
 
 
-def _name(function: Any) -> str:
-    while isinstance(function, functools.partial):
-        function = function.func
-    name = getattr(function, "__name__", type(function).__name__)
-    return "text" if name == "<lambda>" else name
-
-
 def _as_text(thing: Any) -> str:
     """A text; of words with tags one, too."""
     if isinstance(thing, bytes):
@@ -171,8 +158,3 @@ def _as_text(thing: Any) -> str:
     if isinstance(thing, list | tuple):
         return " ".join("/".join(map(str, each)) if isinstance(each, tuple) else str(each) for each in thing)
     return str(thing)
-
-
-def _cell(text: str) -> str:
-    """A text as it is to be read, whatever signs it has."""
-    return html.escape(text, quote=False).translate(_SIGNS)

@@ -54,7 +54,7 @@ def test_picture_table_and_scalars(tmp_path, drawn, labels):
     assert read_texts(tmp_path, "confusions")[0].splitlines() == [
         "| true class | taken for | examples | share of the class |",
         "|---|---|---:|---:|",
-        "| dog | a\\|b | 2 | 100.0% |",
+        "| dog | a&#124;b | 2 | 100.0% |",
         "| cat | dog | 1 | 33.3% |",
     ]
     assert {tag: number for tag, (number,) in ((tag, by.values()) for tag, by in read_scalars(tmp_path).items())} == {
