@@ -8,12 +8,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.callbacks.class_scores import check_class_names, check_labels, one_output, probabilities
+from kerasdl.callbacks.class_scores import check_class_names, check_labels, class_count, probabilities
 from kerasdl.callbacks.examples import as_examples
 from kerasdl.callbacks.layer_names import layer_names, named_layer
 from kerasdl.callbacks.projector_files import read_config, write_pictures, write_points
 from kerasdl.callbacks.summary import Summary
 from kerasdl.callbacks.tapping import as_tensors, check_count, compile_taps
+from kerasdl.visualization.outputs import one_output
 from kerasdl.visualization.probing import changed
 
 _LETTERS = 60  # Of a text beside a point.
@@ -88,6 +89,7 @@ class EmbeddingSummary(Summary):
             if self._matrix.built:
                 self._words()
             return
+        self._check_names()
         if self.layer is not None:
             named_layer(self.model, self.layer)
         if self.model.built:
@@ -145,12 +147,11 @@ class EmbeddingSummary(Summary):
             texts = [text.decode(errors="replace") if isinstance(text, bytes) else str(text) for text in x[:count].flat]
             columns["text"] = [text[:_LETTERS] for text in texts]
         labels = self._labels(count)
-        outputs = one_output(self.examples.predict(self.model, step))
+        outputs = one_output(self.examples.predict(self.model, step), self.model)
         scores = probabilities(self.model, outputs[:count]) if outputs.ndim <= 2 else None
         if labels is not None:
-            known = len(self.class_names or ()) or int(labels.max()) + 1
-            names = check_class_names(self.class_names, known if scores is None else scores.shape[1])
-            columns["class"] = [names[label] for label in check_labels(labels, len(names))]
+            names = self._names(labels, None if scores is None else scores.shape[1])
+            columns["class"] = [names[label] for label in labels]
             if scores is not None:
                 predicted = scores.argmax(axis=1)
                 columns["predicted"] = [names[number] for number in predicted]
@@ -158,12 +159,30 @@ class EmbeddingSummary(Summary):
                 columns["probability"] = [f"{score:.3f}" for score in scores.max(axis=1)]
         return columns | {"number": range(count)}
 
+    def _names(self, labels: np.ndarray, classes: int | None) -> list[str]:
+        """A name for each class that the model tells apart, or else for each that is known."""
+        known = len(self.class_names or ()) or int(labels.max()) + 1
+        names = check_class_names(self.class_names, known if classes is None else classes)
+        check_labels(labels, len(names))
+        return names
+
+    def _check_names(self) -> None:
+        """Compares labels and names with the model's classes, where it says how many these are."""
+        labels = self._labels(self.count)
+        if labels is None:
+            return
+        try:
+            classes = class_count(self.model)
+        except ValueError:  # No classifier.
+            classes = None
+        self._names(labels, classes)
+
     def _labels(self, count: int) -> np.ndarray | None:
         """The class of each example, where the targets are classes."""
         if self.examples.y is None:
             return None
         try:
-            return self.examples.labels[:count]
+            return self.examples.labels_for(self.model)[:count]
         except ValueError:
             return None
 
