@@ -1,6 +1,5 @@
 """Where a network looks, watched in TensorBoard: any attribution of `kerasdl.visualization`, laid over some images."""
 
-import functools
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,13 +12,13 @@ from kerasdl.callbacks.class_scores import (
     check_class_names,
     check_labels,
     class_count,
-    one_output,
     probabilities,
 )
 from kerasdl.callbacks.examples import Examples, as_examples
 from kerasdl.callbacks.images import displayable, write_figure
-from kerasdl.callbacks.summary import Summary
+from kerasdl.callbacks.summary import Summary, check_whole, function_name
 from kerasdl.visualization.activation_maps import grad_cam
+from kerasdl.visualization.outputs import one_output
 from kerasdl.visualization.targets import check_images
 
 Attribution = Callable[[keras.Model, np.ndarray], Any]
@@ -68,15 +67,13 @@ class AttributionSummary(Summary):
         every: int = 1,
     ) -> None:
         super().__init__(log_dir, every=every)
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ValueError(f"`count` must be a whole number of at least 1. Received: count={count!r}.")
         if not callable(method):
             raise TypeError(f"`method` must be a function of a model and images. Received: {method!r}.")
         self.method = method
-        self.count = count
+        self.count = check_whole("count", count)
         self.class_names = class_names
-        self.tag = f"attributions/{name or _name(method)}"
-        self._examples = as_examples(data, count)
+        self.tag = f"attributions/{name or function_name(method)}"
+        self._examples = as_examples(data, self.count)
 
     def prepare(self) -> None:
         """Reads the images and makes the first maps, so that what is wrong is told before the first epoch."""
@@ -87,7 +84,7 @@ class AttributionSummary(Summary):
         self._truth = [""] * len(self._images)
         if self._names and self._examples.y is not None:
             try:
-                labels = self._examples.labels
+                labels = self._examples.labels_for(self.model)
             except ValueError:  # No classes: a model of another kind, whose maps are no worse for it.
                 self._names = []
             else:
@@ -106,7 +103,8 @@ class AttributionSummary(Summary):
                 maps[index], titles[index] = np.zeros_like(values), titles[index] + "\nnot a number"
             elif not values.any():
                 titles[index] += "\nzero everywhere"
-        write_figure(self.tag, plots.overlay_grid(self._pictures, maps, titles), step)
+        columns = min(len(maps), 4) if len(maps) <= 8 else None  # Of four none stands alone in a second row.
+        write_figure(self.tag, plots.overlay_grid(self._pictures, maps, titles, columns=columns), step)
 
     def _count_classes(self) -> int:
         """How many classes the model tells apart; none where it does something else."""
@@ -115,7 +113,7 @@ class AttributionSummary(Summary):
         except ValueError:
             return 0
         if classes is None:  # A model that is a class of its own must be asked.
-            outputs = one_output(Examples(self._images).predict(self.model, 0))
+            outputs = one_output(Examples(self._images).predict(self.model, 0), self.model)
             classes = 0 if outputs.ndim > 2 else max(2, outputs[0].size)
         return classes
 
@@ -124,8 +122,14 @@ class AttributionSummary(Summary):
         with warnings.catch_warnings():
             # Of maps that are zero everywhere, as many are at the start: the picture says so.
             warnings.simplefilter("ignore", UserWarning)
-            maps = [np.asarray(each) for each in self.method(self.model, self._images)]
+            given = self.method(self.model, self._images)
         size = self._images.shape[:3]
+        if not hasattr(given, "__len__"):
+            raise ValueError(
+                f"`method` must return a map per image, {size} or {(*size, 'channels')}. Received: "
+                f"{type(given).__name__}."
+            )
+        maps = [np.asarray(each) for each in given]
         if len(maps) != size[0] or any(each.ndim not in (2, 3) or each.shape[:2] != size[1:] for each in maps):
             raise ValueError(
                 f"`method` must return a map per image, {size} or {(*size, 'channels')}. Received: "
@@ -141,10 +145,3 @@ class AttributionSummary(Summary):
         if values is None:
             return ["says nothing"] * len(self._images)
         return [f"says {self._names[row.argmax()]} {row.max():.0%}" for row in values[: self.count]]
-
-
-def _name(method: Attribution) -> str:
-    """What the method is called, also a partial of it."""
-    while isinstance(method, functools.partial):
-        method = method.func
-    return getattr(method, "__name__", type(method).__name__)
