@@ -43,6 +43,7 @@ class AttributionSummary(Summary):
         every: Write after every so many epochs. The step is the epoch, counted from 0 as Keras' TensorBoard does.
 
     Example:
+        >>> import functools
         >>> from kerasdl.visualization import saliency
         >>> images, labels = np.zeros((2, 28, 28, 1)), np.array([3, 5])
         >>> callback = AttributionSummary("runs/mine/logs", (images, labels), saliency)

@@ -39,6 +39,7 @@ class TextSummary(Summary):
         every: Write after every so many epochs. The step is the epoch, counted from 0 as Keras' TensorBoard does.
 
     Example:
+        >>> import functools
         >>> write = functools.partial(kerasdl.sequences.generate, length=100, temperature=0.5)
         >>> TextSummary("runs/mine/logs", write, ["To be, or", "My lord,"]).name
         'generate'
