@@ -65,6 +65,15 @@ def read_page(folder):
     }
 
 
+def test_what_is_no_number_is_no_metric(tmp_path):
+    callback = HyperparameterSummary(tmp_path, {"rate": 0.5})
+    callback.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
+    callback.on_train_begin()
+    callback.on_epoch_end(0, {"loss": np.float32(0.25), "note": "a text", "wrong": np.int64(3), "table": np.zeros(2)})
+    callback.on_train_end()
+    assert read_scalars(tmp_path / "hyperparameters") == {"loss": {0: 0.25}, "wrong": {0: 3}}
+
+
 def test_runs_are_rows_of_the_page(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     values = {"rate": np.float32(0.5), "units": (8, 8), "cell": "gru", "bias": True, "seed": None, "limit": np.inf}
@@ -82,6 +91,7 @@ def test_runs_are_rows_of_the_page(tmp_path, monkeypatch):
     assert scalars["val_mae"] == {step: pytest.approx(number) for step, number in enumerate(first.history["val_mae"])}
 
 
+@pytest.mark.slow
 def test_runs_of_one_name_are_one_row(tmp_path):
     for seed in (0, 1):
         fit(HyperparameterSummary(tmp_path / str(seed), {"rate": 0.1, "seed": seed}, name="rate 0.1"), epochs=1)
@@ -124,6 +134,7 @@ def test_how_it_ended(tmp_path):
     assert statuses_in(tmp_path) == ["STATUS_FAILURE"]
 
 
+@pytest.mark.slow
 def test_a_callback_that_failed_may_be_used_again(tmp_path):
     callback = HyperparameterSummary(tmp_path, {"rate": 0.2})
     with pytest.raises(KeyboardInterrupt):

@@ -122,6 +122,7 @@ def test_a_network_that_says_nothing_is_left_out(tmp_path):
     [
         (LABELS + 3, {}, "The labels of `data` must be classes from 0 to 2, as many as the model gives."),
         (LABELS, {"classes": "cat"}, "`classes` must be names of classes: 0, 1, 2. Received: 'cat'."),
+        (LABELS, {"classes": 3}, "`classes` must be names of classes: 0, 1, 2. Received: '3'."),
         (LABELS, {"class_names": ["a"]}, "`class_names` must have one name for each of the 3 classes."),
     ],
 )

@@ -282,3 +282,11 @@ def test_scores_for_every_place_are_no_scores_of_the_image():
     mean = saliency(model, np.ones((1, 6, 6, 3)), lambda scores: tf.reduce_mean(scores[..., 2], axis=(1, 2)))
     kernel = np.abs(keras.ops.convert_to_numpy(model.layers[0].kernel))[0, 0, :, 2]
     np.testing.assert_allclose(mean, np.full((1, 6, 6), kernel.max() / 36), rtol=1e-5)
+
+
+def test_of_outputs_in_a_list_the_predictions_are_explained():
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.GlobalAveragePooling2D()(inputs)
+    outputs = [keras.layers.Dense(5, name=name)(x) for name in ("aside", "predictions")]
+    expected = keras.Model(inputs, outputs[1])(IMAGES)
+    np.testing.assert_array_equal(probing.forward(keras.Model(inputs, outputs), IMAGES), expected)
