@@ -185,6 +185,8 @@ def _checked(data: Any) -> Any:
 
 
 def _described(data: Any) -> str:
+    if not isinstance(data, tuple | list | dict) and not hasattr(data, "shape"):
+        return f"a {type(data).__name__}"
     parts = data if isinstance(data, tuple) else (data,)
     shapes = [str(getattr(array, "shape", type(array).__name__)) for array in keras.tree.flatten(parts)]
     shown = ", ".join([*shapes[:_SHOWN], *["..."] * (len(shapes) > _SHOWN)])

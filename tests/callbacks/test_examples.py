@@ -226,11 +226,11 @@ def test_no_random_number_is_drawn():
     ("data", "received"),
     [
         ((X, Y[:3]), "a tuple of (37, 4, 4, 3), (3,)"),
-        (3, "a int of int"),
+        (3, "a int"),
         ((), "a tuple of nothing"),
         ((X, Y, Y, Y), "a tuple of (37, 4, 4, 3), (37,), (37,), (37,)"),
-        ("runs", "a str of str"),
-        (None, "a NoneType of NoneType"),
+        ("runs", "a str"),
+        (None, "a NoneType"),
     ],
 )
 def test_data_of_no_kind_is_refused(data, received):
