@@ -95,6 +95,7 @@ def test_layers_of_nested_models_and_one_at_two_places(tmp_path):
     assert len(names_of(numbers, "activation_means")) == 4
 
 
+@pytest.mark.slow
 def test_layers_by_name_and_the_first_examples(tmp_path):
     model = keras.Sequential(
         [keras.Input((6, 2)), keras.layers.Bidirectional(keras.layers.GRU(3)), keras.layers.Dense(2)]

@@ -160,6 +160,7 @@ class Subclassed(keras.Model):
         return {"aside": x, "predictions": self.head(keras.ops.mean(self.maps(x), (1, 2)))}
 
 
+@pytest.mark.slow
 def test_a_model_that_is_a_class_with_several_outputs(tmp_path, drawn):
     model = Subclassed()
     model.compile("sgd", {"aside": None, "predictions": "binary_crossentropy"})
@@ -195,6 +196,12 @@ def wrong_size(model, images):
             ValueError,
             "`method` must return a map per image, (8, 8, 8) or (8, 8, 8, 'channels'). Received: 8 maps of shapes "
             "(2, 2).",
+        ),
+        (
+            IMAGES,
+            {"method": lambda model, images: 3},
+            ValueError,
+            "`method` must return a map per image, (8, 8, 8) or (8, 8, 8, 'channels'). Received: int.",
         ),
         (IMAGES, {"method": "grad_cam"}, TypeError, "`method` must be a function of a model and images. Received: 'gr"),
         (IMAGES, {"count": 0}, ValueError, "`count` must be a whole number of at least 1. Received: count=0."),

@@ -52,6 +52,7 @@ def test_a_training_that_crashed_twice_ends_as_one_that_did_not(tmp_path):
     assert_same(again, whole)
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on_from_the_last(tmp_path):
     whole, _ = fit(epochs=3)
     fit(tmp_path, epochs=2)

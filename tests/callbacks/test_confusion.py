@@ -81,6 +81,7 @@ def test_classes_without_examples_have_no_curves_and_count_in_no_mean(tmp_path):
     assert scalars["mean_recall"][0] == pytest.approx(2 / 3)
 
 
+@pytest.mark.slow
 def test_of_many_classes_those_with_the_most_mistakes_are_drawn(tmp_path, drawn):
     truth = np.repeat(np.arange(40), 2)
     said = truth.copy()

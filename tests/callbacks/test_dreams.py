@@ -55,7 +55,7 @@ class _Kernels(keras.callbacks.Callback):
         self.seen.append(self.model.layers[-1].get_weights())
 
 
-@pytest.mark.parametrize("bounds", [(0.0, 1.0), (-2.0, 3.0)])
+@pytest.mark.parametrize("bounds", [pytest.param((0.0, 1.0), marks=pytest.mark.slow), (-2.0, 3.0)])
 def test_of_a_linear_network_the_best_image_is_known(tmp_path, drawn, bounds):
     model, kernels = linear(), _Kernels()
     names = ["cat", "dog", "hen"]
@@ -134,6 +134,7 @@ class Subclassed(keras.Model):
         return self.head(keras.ops.mean(self.maps(x), (1, 2)))
 
 
+@pytest.mark.slow
 def test_a_model_that_is_a_class_needs_the_size(tmp_path):
     model = Subclassed()
     model.compile("sgd", "sparse_categorical_crossentropy")

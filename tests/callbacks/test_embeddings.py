@@ -80,6 +80,7 @@ def test_points_are_the_features_with_what_is_known_of_each(tmp_path, layer):
     assert read_texts(tmp_path, "embeddings/features") == {3: text}
 
 
+@pytest.mark.slow
 def test_the_newest_state_stays_or_all_of_them(tmp_path):
     for history in (False, True):
         model, folder = network(), tmp_path / str(history)

@@ -94,7 +94,7 @@ def train(chosen, loop, model=None):
     return model, history.history, drawn
 
 
-@pytest.fixture(scope="module", params=["training", pytest.param("model", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["training", "model"])
 def trained(request, tmp_path_factory):
     """A training with all of them: the folder, the callbacks, and what came of it."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -106,9 +106,9 @@ def test_every_callback_is_in_the_table():
     assert sorted(TABLE) == sorted(set(callbacks.__all__) - {"Backup", "Examples", "monitor"})
 
 
-def test_training_goes_as_without_them_bit_for_bit(trained):
-    loop, _, _, (model, history, drawn) = trained
-    expected, expected_history, expected_drawn = train([], loop)
+def assert_same(found, expected):
+    """Weights, slots, history and random numbers are the same bit for bit."""
+    (model, history, drawn), (expected, expected_history, expected_drawn) = found, expected
     for mine, theirs in zip(
         model.variables + model.optimizer.variables, expected.variables + expected.optimizer.variables, strict=True
     ):
@@ -117,12 +117,27 @@ def test_training_goes_as_without_them_bit_for_bit(trained):
     assert drawn == expected_drawn
 
 
+def test_training_goes_as_without_those_that_run_the_model(tmp_path):
+    """One of each way to run it: to see its layers, its gradients, and what an attribution asks."""
+    kinds = ["ActivationSummary", "AttributionSummary", "GradientSummary"]
+    chosen = [TABLE[kind](tmp_path, examples()) for kind in kinds]
+    assert_same(train(chosen, "training"), train([], "training"))
+    assert {tag for tag, found in read_steps(tmp_path).items() if found != [*range(EPOCHS)]} == set()
+
+
+@pytest.mark.slow
+def test_training_goes_as_without_them_bit_for_bit(trained):
+    loop, _, _, found = trained
+    assert_same(found, train([], loop))
+
+
 @pytest.fixture(scope="module")
 def tags():
     """The tags of each callback in the run before."""
     return {}
 
 
+@pytest.mark.slow
 def test_epochs_are_written_once(trained, tags):
     """By both loops alike, and under the same tags in the second run of a process, where Keras counts layers on."""
     folder = trained[1]

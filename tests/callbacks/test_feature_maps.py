@@ -39,7 +39,7 @@ class _Remember(keras.callbacks.Callback):
         self.maps.append(inner(IMAGES[:2]).numpy())
 
 
-@pytest.mark.parametrize("activation", ["relu", "linear"])
+@pytest.mark.parametrize("activation", ["relu", pytest.param("linear", marks=pytest.mark.slow)])
 def test_the_picture_is_the_image_and_beside_it_the_maps(tmp_path, activation):
     model, remember = network(activation), _Remember(0)
     watch(model, remember, FeatureMapSummary(tmp_path, (IMAGES, np.ones(5)), count=2), epochs=2)

@@ -163,6 +163,7 @@ def _open_files(folder):
     return [str(link.readlink()) for link in links if str(folder) in str(link.readlink())]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to see which files are open")
 def test_after_an_error_the_pictures_are_there_and_the_file_gets_closed(tmp_path):
     callback = FilterSummary(tmp_path)

@@ -67,6 +67,7 @@ def test_convolutions_in_a_nested_model_under_mixed_precision(tmp_path):
     assert numbers["gate_openness/part/highway_conv2d"] == pytest.approx(sigmoid(sums).mean(), abs=0.003)
 
 
+@pytest.mark.slow
 def test_training_opens_them(tmp_path):
     """Two units that must become their own opposites open their gates."""
     model = keras.Sequential([keras.Input((2,)), layers.HighwayDense(None, gate_bias=-3.0)])

@@ -73,7 +73,7 @@ def reading():
     return inputs, x, RNG.integers(0, 7, (16, 6))  # Words stand there several times.
 
 
-@pytest.mark.parametrize("build", [residual, reading])
+@pytest.mark.parametrize("build", [residual, pytest.param(reading, marks=pytest.mark.slow)])
 def test_is_what_a_tape_gives(tmp_path, build):
     inputs, outputs, x = build()
     model = keras.Model(inputs, outputs)
@@ -150,6 +150,7 @@ def test_a_weight_that_nothing_depends_on_has_a_norm_of_0(tmp_path):
     assert norms["used"] == norms["gradient_norm"] > 0
 
 
+@pytest.mark.slow
 def test_nothing_of_the_model_changes(tmp_path):
     """Neither dropout's generators and the moving averages, nor the running means of two losses."""
     inputs = keras.Input((4,))

@@ -74,7 +74,9 @@ def linear(radius, **options):
     return model
 
 
-@pytest.mark.parametrize(("radius", "options"), [(0.5, {}), (1.5, {"go_backwards": True})])
+@pytest.mark.parametrize(
+    ("radius", "options"), [pytest.param(0.5, {}, marks=pytest.mark.slow), (1.5, {"go_backwards": True})]
+)
 def test_a_turning_plane_gives_its_radius_as_growth(tmp_path, radius, options):
     numbers = written(tmp_path, linear(radius, **options), RNG.normal(size=(4, 12, 3)))
     assert numbers == pytest.approx({"spectral_radius/linear": radius, "gradient_growth/linear": radius}, 1e-5)
@@ -111,6 +113,7 @@ def test_padding_and_too_small_gradients_are_left_out(tmp_path):
     assert read_images(tmp_path / "0", "gradient_through_time/linear") == {}
 
 
+@pytest.mark.slow
 def test_the_second_layer_reads_what_the_first_gives(tmp_path):
     """The slope of tanh depends on the inputs: by the products of Jacobians, in NumPy."""
     stack = [keras.layers.SimpleRNN(4, return_sequences=True), keras.layers.SimpleRNN(3, name="upper")]
@@ -139,6 +142,7 @@ def test_layers_whose_gradient_cannot_be_seen_have_their_radius_all_the_same(tmp
     assert len(numbers) == 7
 
 
+@pytest.mark.slow
 def test_training_shows_the_picture_of_each_epoch_and_draws_no_dropout(tmp_path):
     model, x = linear(0.8, dropout=0.5, recurrent_dropout=0.5), RNG.normal(size=(8, 6, 3)).astype("float32")
     model.compile("sgd", "mse")

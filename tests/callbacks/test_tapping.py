@@ -62,6 +62,7 @@ def test_a_wrong_count_is_told(tmp_path, kind, count):
         kind(tmp_path, Examples(np.ones((4, 2))), count=count)
 
 
+@pytest.mark.slow
 def test_nothing_holds_the_model_when_training_is_over(tmp_path):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, "relu"), keras.layers.Dense(1)])
     model.compile("sgd", "mse")

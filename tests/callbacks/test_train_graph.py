@@ -52,6 +52,7 @@ def scopes(graph):
     return {node.name.split("/")[0] for node in graph.node if "/" in node.name}
 
 
+@pytest.mark.slow
 def test_it_has_the_operations_of_keras_own_step(tmp_path):
     model = network()
     model.fit(batches(), epochs=2, callbacks=[TrainGraphSummary(tmp_path, arrays())], verbose=0, shuffle=False)
@@ -88,6 +89,7 @@ def test_clipping_and_an_attack_are_seen(tmp_path):
     assert "Sign" in {node.op for node in graph.node}
 
 
+@pytest.mark.slow
 def test_a_step_of_ones_own_is_shown(tmp_path):
     class Own(keras.Model):
         def train_step(self, data):
