@@ -44,7 +44,9 @@ def drawn(monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize("labels", [TRUTH, TRUTH[:, None], np.eye(3)[TRUTH]])
+@pytest.mark.parametrize(
+    "labels", [np.eye(3)[TRUTH], *(pytest.param(labels, marks=pytest.mark.slow) for labels in (TRUTH, TRUTH[:, None]))]
+)
 def test_picture_table_and_scalars(tmp_path, drawn, labels):
     see(ConfusionMatrixSummary(tmp_path, (SAID, labels), class_names=NAMES), passing_on(3))
     matrix, title = [[2, 1, 0], [0, 0, 2], [0, 0, 1]], "3 of 6 right: 50.0%"

@@ -120,6 +120,7 @@ def test_words_of_a_matrix(tmp_path):
     np.testing.assert_allclose(points, model.get_layer("embedding").get_weights()[0][:3], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_texts_stand_beside_their_points(tmp_path):
     model = classifier(["eggs", "free", "win"], classes=("ham", "spam"), units=4, embedding=6)
     texts = np.array(["free eggs", "win " * 40, "eggs\tand\neggs"], dtype=object)

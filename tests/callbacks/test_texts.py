@@ -73,6 +73,7 @@ def test_the_model_of_that_epoch_writes(tmp_path):
     assert written == {0: ["w is", "w is 0.5"], 1: ["w is", "w is 0.75"]}
 
 
+@pytest.mark.slow
 def test_captions_with_their_images(tmp_path):
     model = captioner(["star", "a"], input_shape=(16, 16, 3), units=8, embedding=4)
     images = np.random.default_rng(0).random((3, 16, 16, 3), dtype="float32")

@@ -58,7 +58,10 @@ def test_one_batch_lasts_to_the_end_of_the_epoch(monkeypatch, tmp_path):
     assert found["throughput/examples_per_second"] == pytest.approx(10 / 12)
 
 
-@pytest.mark.parametrize(("optimizer", "calls"), [({}, 3), ({"gradient_accumulation_steps": 3}, 1)])
+@pytest.mark.parametrize(
+    ("optimizer", "calls"),
+    [({}, 3), pytest.param({"gradient_accumulation_steps": 3}, 1, marks=pytest.mark.slow)],
+)
 def test_without_taps_the_hooks_measure_and_validation_does_not_count(monkeypatch, tmp_path, optimizer, calls):
     callback, model = ThroughputSummary(tmp_path), network(**optimizer)
     times = iter([50.0, 56.0])  # The epoch begins, the validation begins.
