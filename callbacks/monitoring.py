@@ -100,7 +100,7 @@ def monitor(
         ),
         _where(
             lambda model: _are_images(examples) and _has_filters(model),
-            AttributionSummary(log_dir, examples, count=4, **names),
+            AttributionSummary(log_dir, examples, **names),
         ),
         _where(_has(HighwayDense, HighwayConv2D), GateSummary(log_dir, examples, every=every)),
         _where(_has(LatentKernel), BinaryWeightSummary(log_dir, every=every)),
