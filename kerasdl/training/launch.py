@@ -29,6 +29,8 @@ from kerasdl.training.local_workers import Group, Worker, share_out, visible_gpu
 _SECONDS_TO_END = 5.0
 # After a signal from outside the chief may still be writing a large backup when the others have ended.
 _SECONDS_TO_SAVE = 60.0
+# When one has ended well and the others do not follow, one may want to know.
+_SECONDS_TO_FOLLOW = 60.0
 _POLL_SECONDS = 0.02
 # By convention a command line that was not understood, which no second attempt makes better.
 _WRONG_USAGE = 2
@@ -44,7 +46,7 @@ def run_workers(command: Sequence[str], *, workers: int, restarts: int = 0, show
     Args:
         command: What comes behind `python`: a script or `-m module`, and its arguments.
         workers: How many.
-        restarts: How often to start all again where one fails.
+        restarts: How often to start all again where one fails; never after the exit code 2, a wrong command line.
         show_all: Whether to show what all print, each line behind its worker's number, and not only the chief's.
 
     Returns:
@@ -64,13 +66,15 @@ def run_workers(command: Sequence[str], *, workers: int, restarts: int = 0, show
             begin = time.monotonic()
             group = Group(command, workers, Path(folder), show_all=show_all)
             try:
-                failed = _watch(group, received)
+                failed, early = _watch(group, received)
             finally:
                 group.kill()
                 group.finish()
             if failed is None or received:
                 break
             _say(f"Worker {failed.index} {failed.ending} after {time.monotonic() - begin:.0f} s.", failed.last_lines())
+            for worker in early:
+                _say(f"Before that worker {worker.index} had {worker.ending}.", worker.last_lines())
             if failed.exit_code == _WRONG_USAGE:
                 break
             if attempt < restarts:
@@ -80,23 +84,31 @@ def run_workers(command: Sequence[str], *, workers: int, restarts: int = 0, show
     return failed.exit_code if failed else 0
 
 
-def _watch(group: Group, received: list[int]) -> Worker | None:
-    """Waits until all have ended; returns the one that failed first."""
-    first, deadline, passed_on = None, float("inf"), 0
+def _watch(group: Group, received: list[int]) -> tuple[Worker | None, list[Worker]]:
+    """Waits until all have ended; returns the one that failed first, and those that had ended well by then."""
+    first, early, deadline, passed_on = None, [], float("inf"), 0
+    told, last_end = False, float("inf")
     while group.running():
         for signum in received[passed_on:]:
             group.send(signal.SIGTERM if signum == signal.SIGHUP else signum)
             passed_on += 1
-        failed = [worker for worker in group.newly_ended() if worker.code]
+        ended = group.newly_ended()
+        failed = [worker for worker in ended if worker.code]
+        if ended:
+            last_end = time.monotonic()
+        if first is None and not told and not received and time.monotonic() > last_end + _SECONDS_TO_FOLLOW:
+            told = True
+            others = [worker.index for worker in group.running()]
+            _say(f"Workers {others} still run, {_SECONDS_TO_FOLLOW:.0f} s after another ended with exit code 0.")
         if failed and first is None:
-            first = failed[0]
+            first, early = failed[0], [worker for worker in group.workers if worker.code == 0]
             if not received:
                 group.send(signal.SIGTERM)
             deadline = time.monotonic() + (_SECONDS_TO_SAVE if received else _SECONDS_TO_END)
         if time.monotonic() > deadline:
             group.kill()
         time.sleep(_POLL_SECONDS)
-    return first
+    return first, early
 
 
 @contextlib.contextmanager
@@ -131,13 +143,13 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 # What stands behind the program's name is the program's.
 @app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})
 def main(
-    program: Annotated[list[str], typer.Argument(help="A script, or with -m a module, and its arguments.")],
+    program: Annotated[list[str], typer.Argument(help="A script, or with -m a module; then its arguments.")],
     workers: Annotated[int, typer.Option(min=1, help="How many processes.")],
     restarts: Annotated[int, typer.Option(min=0, help="How often to start all again where one fails.")] = 0,
     module: Annotated[bool, typer.Option("-m", help="The program is a module, as in python -m.")] = False,
     show_all: Annotated[bool, typer.Option("--show-all", help="Show what every worker prints.")] = False,
 ) -> None:
-    """Runs a program as several workers on this machine."""
+    """Runs a program as several workers on this machine. The options stand before the program."""
     command = ["-m", *program] if module else program
     try:
         code = run_workers(command, workers=workers, restarts=restarts, show_all=show_all)

@@ -1,5 +1,6 @@
 """The processes of one attempt: started with addresses to talk to each other, and ended together."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -113,6 +114,7 @@ class Group:
         for worker in self.running():
             worker.code = worker.process.poll()
             if worker.code is not None:
+                _kill_group(worker)
                 ended.append(worker)
         return sorted(ended, key=lambda worker: (worker.code or 0) >= 0)
 
@@ -129,7 +131,8 @@ class Group:
 
     def kill(self) -> None:
         """Ends all at once and for certain."""
-        self.send(signal.SIGKILL)
+        for worker in self.running():
+            _kill_group(worker)
         for worker in self.running():
             worker.code = worker.process.wait()
 
@@ -139,12 +142,23 @@ class Group:
             reader.join(timeout=5.0)
 
 
+def _kill_group(worker: Worker) -> None:
+    """Ends a worker, and what it started: readers of data that outlive it would hold GPUs and files."""
+    # Of one that has ended: the group keeps its number while one of it is there, and Linux gives new ones upwards, so
+    # that nobody else has it a moment later.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(worker.process.pid, signal.SIGKILL)
+
+
 def _show(index: int, output: IO[bytes]) -> None:
     with output:
         for line in output:
-            # In one piece, or the lines of two workers get mixed.
-            sys.stdout.write(f"[{index}] {line.decode('utf-8', errors='replace').rstrip()}\n")
-            sys.stdout.flush()
+            try:
+                # In one piece, or the lines of two workers get mixed.
+                sys.stdout.write(f"[{index}] {line.decode('utf-8', errors='replace').rstrip()}\n")
+                sys.stdout.flush()
+            except BrokenPipeError:  # Nobody reads any more (`| head`); the worker must be able to go on.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _environments(workers: int) -> list[dict[str, str]]:

@@ -1,5 +1,6 @@
 """Several workers on one machine: started, heard, ended together. These programs are small and need no TensorFlow."""
 
+import io
 import json
 import os
 import re
@@ -13,10 +14,9 @@ import time
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from kerasdl.training import local_workers
-from kerasdl.training.launch import app, run_workers
+from kerasdl.training.launch import run_workers
 from kerasdl.training.local_workers import free_ports, share_out, visible_gpus
 
 START = """
@@ -146,6 +146,49 @@ def test_one_that_fails_ends_all_though_they_hang(program, tmp_path, monkeypatch
     assert re.fullmatch(r"launch: Worker 2 ended with exit code 7 after \d+ s\.\n\[2\] a line that tells why\n", shown)
 
 
+def test_what_a_worker_started_ends_with_it(program, tmp_path):
+    command = program("""
+        import subprocess
+        (folder / "child.pid").write_text(str(subprocess.Popen(["sleep", "60"]).pid))
+        sys.exit(3)
+    """)
+    assert run_workers(command, workers=1) == 3
+    pid, end = int((tmp_path / "seen" / "child.pid").read_text()), time.monotonic() + 5
+    while is_running(pid) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not is_running(pid)
+
+
+def test_one_that_ended_well_too_early_is_named(program, monkeypatch, capfd):
+    monkeypatch.setattr("kerasdl.training.launch._SECONDS_TO_FOLLOW", 0.2)
+    command = program("""
+        if index == 1:
+            print("nothing to do")
+            sys.exit(0)
+        time.sleep(0.6)
+        sys.exit(4)
+    """)
+    assert run_workers(command, workers=2) == 4
+    shown = re.sub(r"after \d+ s", "after some s", capfd.readouterr().err)
+    assert shown == (
+        "launch: Workers [0] still run, 0 s after another ended with exit code 0.\n"
+        "launch: Worker 0 ended with exit code 4 after some s.\n"
+        "launch: Before that worker 1 had ended with exit code 0.\n"
+        "[1] nothing to do\n"
+    )
+
+
+def test_who_reads_no_further_leaves_the_worker_in_peace(monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        printed = io.BytesIO(b"one\ntwo\n")
+        local_workers._show(0, printed)
+        assert printed.closed
+        assert os.readlink(f"/proc/self/fd/{writing}") == os.devnull
+
+
 def test_who_was_killed_is_found_among_those_who_fell_with_it(program, capfd):
     command = program("""
         others_are_there(3)
@@ -244,38 +287,3 @@ def test_no_worker_outlives_a_killed_launcher(program, tmp_path):
     while any(is_running(int(pid)) for pid in pids) and time.monotonic() < end:
         time.sleep(0.02)
     assert not any(is_running(int(pid)) for pid in pids)
-
-
-def test_wrong_arguments_are_told():
-    with pytest.raises(ValueError, match=r"^`workers` must be a positive integer\. Received: workers=0\.$"):
-        run_workers(["x.py"], workers=0)
-    with pytest.raises(ValueError, match=r"^`restarts` must be a whole number, 0 or more\. Received: restarts=-1\.$"):
-        run_workers(["x.py"], workers=1, restarts=-1)
-    message = '`command` must be a list of words such as ["train.py", "--fast"]. Received: \'x.py\'.'
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        run_workers("x.py", workers=1)
-
-
-def test_the_command_line_takes_a_script_or_a_module(monkeypatch):
-    calls = []
-    monkeypatch.setattr("kerasdl.training.launch.run_workers", lambda command, **rest: calls.append((command, rest)))
-    runner = CliRunner()
-    runner.invoke(app, ["--workers", "3", "-m", "tutorials.lenet", "--quick", "--workers", "9"])
-    runner.invoke(app, ["--workers", "2", "--restarts", "4", "--show-all", "train.py", "-m", "--help"])
-    assert calls == [
-        (["-m", "tutorials.lenet", "--quick", "--workers", "9"], {"workers": 3, "restarts": 0, "show_all": False}),
-        (["train.py", "-m", "--help"], {"workers": 2, "restarts": 4, "show_all": True}),
-    ]
-
-
-def test_the_command_line_ends_with_the_exit_code(monkeypatch):
-    runner = CliRunner()
-    monkeypatch.setattr("kerasdl.training.launch.run_workers", lambda *_, **__: 7)
-    assert runner.invoke(app, ["--workers", "3", "train.py"]).exit_code == 7
-
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("kerasdl.training.launch.run_workers", interrupted)
-    assert runner.invoke(app, ["--workers", "3", "train.py"]).exit_code == 130
-    assert runner.invoke(app, ["train.py"]).exit_code == 2

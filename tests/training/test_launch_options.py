@@ -1,0 +1,43 @@
+"""The launcher's command line, and what it says of wrong arguments."""
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from kerasdl.training.launch import app, run_workers
+
+
+def test_wrong_arguments_are_told():
+    with pytest.raises(ValueError, match=r"^`workers` must be a positive integer\. Received: workers=0\.$"):
+        run_workers(["x.py"], workers=0)
+    with pytest.raises(ValueError, match=r"^`restarts` must be a whole number, 0 or more\. Received: restarts=-1\.$"):
+        run_workers(["x.py"], workers=1, restarts=-1)
+    message = '`command` must be a list of words such as ["train.py", "--fast"]. Received: \'x.py\'.'
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        run_workers("x.py", workers=1)
+
+
+def test_the_command_line_takes_a_script_or_a_module(monkeypatch):
+    calls = []
+    monkeypatch.setattr("kerasdl.training.launch.run_workers", lambda command, **rest: calls.append((command, rest)))
+    runner = CliRunner()
+    runner.invoke(app, ["--workers", "3", "-m", "tutorials.lenet", "--quick", "--workers", "9"])
+    runner.invoke(app, ["--workers", "2", "--restarts", "4", "--show-all", "train.py", "-m", "--help"])
+    assert calls == [
+        (["-m", "tutorials.lenet", "--quick", "--workers", "9"], {"workers": 3, "restarts": 0, "show_all": False}),
+        (["train.py", "-m", "--help"], {"workers": 2, "restarts": 4, "show_all": True}),
+    ]
+
+
+def test_the_command_line_ends_with_the_exit_code(monkeypatch):
+    runner = CliRunner()
+    monkeypatch.setattr("kerasdl.training.launch.run_workers", lambda *_, **__: 7)
+    assert runner.invoke(app, ["--workers", "3", "train.py"]).exit_code == 7
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kerasdl.training.launch.run_workers", interrupted)
+    assert runner.invoke(app, ["--workers", "3", "train.py"]).exit_code == 130
+    assert runner.invoke(app, ["train.py"]).exit_code == 2
