@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Mapping
 
 from kerasdl.training import slurm
@@ -58,6 +59,15 @@ def find_cluster(environment: Mapping[str, str] | None = None) -> Cluster | None
     return Cluster({"worker": addresses}, "worker", rank) if len(addresses) > 1 else None
 
 
+def _check_addresses(jobs: list[list[str]]) -> None:
+    if not all(isinstance(addresses, list) for addresses in jobs):
+        raise ValueError('addresses stand in a list, ["first:2222", "second:2222"]')
+    every = [address for addresses in jobs for address in addresses]
+    wrong = [address for address in every if not re.fullmatch(r"\S+:\d+", str(address))]
+    if wrong or len(set(every)) < len(every):
+        raise ValueError(f"{wrong[0]} is no host:port" if wrong else "an address stands there twice")
+
+
 def _from_tf_config(text: str) -> Cluster | None:
     expected = (
         "`TF_CONFIG` must hold what each worker is told, such as "
@@ -65,7 +75,8 @@ def _from_tf_config(text: str) -> Cluster | None:
     )
     try:
         config = json.loads(text)
-        jobs = {kind: list(addresses) for kind, addresses in config.get("cluster", {}).items()}
+        jobs = config.get("cluster", {})
+        _check_addresses([jobs[kind] for kind in (*_TRAINING, "ps") if kind in jobs])
         training = {kind: jobs[kind] for kind in _TRAINING if jobs.get(kind)}
         if sum(map(len, training.values())) < 2 and "ps" not in jobs:
             return None

@@ -32,7 +32,12 @@ def find_step(environment: Mapping[str, str]) -> tuple[list[str], int] | None:
         raise ValueError(f"A job step of SLURM must have the variables {', '.join(needed)}. Missing: {missing}.")
     nodes = expand_nodes(environment["SLURM_STEP_NODELIST"])
     tasks = expand_tasks(environment["SLURM_STEP_TASKS_PER_NODE"])
-    count = int(environment["SLURM_STEP_NUM_TASKS"])
+    numbers = {name: environment[name] for name in ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_JOB_ID")}
+    if not all(re.fullmatch(r"\d+", value) for value in numbers.values()):
+        raise ValueError(f"SLURM must give whole numbers. Received: {numbers}.")
+    count, rank = int(numbers["SLURM_STEP_NUM_TASKS"]), int(numbers["SLURM_PROCID"])
+    if rank >= count:
+        raise ValueError(f"SLURM_PROCID must be below SLURM_STEP_NUM_TASKS. Received: {rank} and {count}.")
     if len(nodes) != len(tasks) or sum(tasks) != count or max(tasks) > _PORTS_PER_JOB:
         raise ValueError(
             f"SLURM must name as many nodes as counts of tasks, {count} tasks in all, at most {_PORTS_PER_JOB} on a "
@@ -46,7 +51,7 @@ def find_step(environment: Mapping[str, str]) -> tuple[list[str], int] | None:
         )
     first = _FIRST_PORT + int(environment["SLURM_JOB_ID"]) % _JOBS * _PORTS_PER_JOB
     addresses = [f"{node}:{first + task}" for node, count in zip(nodes, tasks, strict=True) for task in range(count)]
-    return addresses, int(environment["SLURM_PROCID"])
+    return addresses, rank
 
 
 def expand_nodes(text: str) -> list[str]:

@@ -63,6 +63,24 @@ def test_the_chief_is_the_first_worker_or_who_is_called_so():
             """'{"cluster": {"worker": ["a:1", "b:1"]}}' (KeyError: 'task').""",
         ),
         (
+            '{"cluster": {"worker": "a:1,b:1"}}',
+            """'{"cluster": {"worker": "a:1,b:1"}}' """
+            '(ValueError: addresses stand in a list, ["first:2222", "second:2222"]).',
+        ),
+        (
+            '{"cluster": {"worker": {"0": "a:1"}}}',
+            """'{"cluster": {"worker": {"0": "a:1"}}}' """
+            '(ValueError: addresses stand in a list, ["first:2222", "second:2222"]).',
+        ),
+        (
+            '{"cluster": {"chief": ["a:1"], "worker": ["b"]}}',
+            """'{"cluster": {"chief": ["a:1"], "worker": ["b"]}}' (ValueError: b is no host:port).""",
+        ),
+        (
+            '{"cluster": {"chief": ["a:1"], "worker": ["a:1"]}}',
+            """'{"cluster": {"chief": ["a:1"], "worker": ["a:1"]}}' (ValueError: an address stands there twice).""",
+        ),
+        (
             tf_config({"worker": ["a:1", "b:1"]}, "worker", 2)["TF_CONFIG"],
             "no 'worker' with the index 2 among {'worker': ['a:1', 'b:1']}.",
         ),
@@ -147,6 +165,15 @@ def test_lists_of_slurm():
             {"SLURM_DISTRIBUTION": "cyclic"},
             "With several tasks on a node their ranks must run from node to node: call srun with "
             "--distribution=block. Received: SLURM_DISTRIBUTION=cyclic.",
+        ),
+        (
+            {"SLURM_PROCID": "x"},
+            "SLURM must give whole numbers. "
+            "Received: {'SLURM_STEP_NUM_TASKS': '5', 'SLURM_PROCID': 'x', 'SLURM_JOB_ID': '4711'}.",
+        ),
+        (
+            {"SLURM_PROCID": "5"},
+            "SLURM_PROCID must be below SLURM_STEP_NUM_TASKS. Received: 5 and 5.",
         ),
         (
             {"SLURM_JOB_ID": None},
