@@ -134,7 +134,7 @@ def project(teraflops: float, gigabits: float, latency: float) -> None:
         title=f"Share of the time spent computing: workers of {teraflops:g} TFLOP/s, "
         f"{gigabits:g} Gbit/s, {1e6 * latency:g} us"
     )
-    for column in ("network", "images each", "MB per step", "compute, ms", "sum for 8, ms", *map(str, WORKERS)):
+    for column in ("network", "images each", "MB of gradients", "compute, ms", "sum for 8, ms", *map(str, WORKERS)):
         table.add_column(column, justify="left" if column == "network" else "right")
     for name, (build, images) in NETWORKS.items():
         cost = profiling.profile(build(), repeats=0)
