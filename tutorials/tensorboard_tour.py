@@ -58,7 +58,12 @@ def mislabel(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor
 
 def delay(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Takes 20 ms for a batch, as a slow disk would."""
-    waited = tf.numpy_function(lambda: np.float32(time.sleep(0.02) or 0), [], "float32")
+
+    def wait() -> np.float32:
+        time.sleep(0.02)
+        return np.float32(0)
+
+    waited = tf.numpy_function(wait, [], "float32")
     return images + tf.reshape(waited, ()), labels
 
 
