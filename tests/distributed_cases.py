@@ -37,14 +37,50 @@ def classifier(*, batch_norm=None, optimizer=None, loss=None, **compile_argument
     return model
 
 
-def two_heads():
+def square_of_integers(y, outputs):
+    """Fails where the labels come as the integers that they are: Keras makes them what the outputs are."""
+    return tf.reduce_mean(tf.square(y - outputs), -1)
+
+
+class Watched(keras.layers.Layer):
+    """Counts what passes."""
+
+    def __init__(self):
+        super().__init__()
+        self.mean = keras.metrics.Mean(name="passing")
+
+    def call(self, inputs):
+        self.mean.update_state(inputs)
+        return inputs
+
+
+def measuring_inside():
+    model = keras.Sequential([keras.Input((6, 6, 2)), Watched(), keras.layers.Flatten(), keras.layers.Dense(1)])
+    model.compile("sgd", square_of_integers)
+    return model
+
+
+def of_two_types():
+    """Gradients of two types, which one message cannot carry."""
+    inputs = keras.Input((6, 6, 2))
+    x = keras.layers.Dense(4, "tanh", dtype="float64")(keras.layers.Flatten()(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(3)(x))
+    model.compile("sgd", cross_entropy("sum_over_batch_size"))
+    return model
+
+
+def two_heads(**compile_arguments):
     inputs = keras.Input((6, 6, 2))
     x = keras.layers.Flatten()(inputs)
     heads = {"main": keras.layers.Dense(3, name="main")(x), "side": keras.layers.Dense(3, name="side")(x)}
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model = keras.Model(inputs, heads)
     model.compile(
-        "sgd", {"main": loss, "side": loss}, loss_weights={"main": 1, "side": 0.3}, metrics={"main": ["accuracy"]}
+        "sgd",
+        {"main": loss, "side": loss},
+        loss_weights={"main": 1, "side": 0.3},
+        metrics={"main": ["accuracy"]},
+        **compile_arguments,
     )
     return model
 
@@ -124,7 +160,9 @@ CASES = {
     "averaging": (lambda: classifier(optimizer=averaging()), images, dict),
     "accumulating": (lambda: classifier(optimizer=accumulating()), images, lambda: {"clip_norm": 0.7}),
     "callbacks": (classifier, images, lambda: {"validation_data": images(25, 4, seed=1), "callbacks": stopping()}),
-    "eagerly": (lambda: classifier(run_eagerly=True), lambda: images(21), dict),
+    "eagerly": (lambda: two_heads(run_eagerly=True), lambda: of_two_heads(images(21)), dict),
+    "measuring_inside": (measuring_inside, lambda: images().map(lambda x, y: (x, y[:, None])), dict),
+    "of_two_types": (of_two_types, images, lambda: {"clip_norm": 1.0}),
     # No batch of a single row: there a regulariser would count for less.
     # One batch, after which the weights would part.
     "unsynchronized": (

@@ -6,8 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kerasdl.training.checks import check_made_in_scope
 from kerasdl.training.replicas import Replicas
-from kerasdl.training.shares import check_losses_give_rows
+from kerasdl.training.shares import checked_losses
 from kerasdl.training.step_parts import compute_loss
 
 
@@ -29,7 +30,8 @@ def build_for(model: keras.Model, batch: Any, *, replicas: Replicas | None = Non
         compute_loss(model, x, y, predictions, sample_weight, training=False)
         model.compute_metrics(x, y, predictions, sample_weight)
         if replicas.are_distributed:
-            check_losses_give_rows(model, y, predictions)
+            with checked_losses(model, len(keras.tree.flatten(predictions)), sample_weight):
+                compute_loss(model, x, y, predictions, sample_weight, training=False)
 
     def run_traced(function: Any) -> None:
         tf.function(function, autograph=False).get_concrete_function(*specified)
@@ -48,6 +50,8 @@ def build_for(model: keras.Model, batch: Any, *, replicas: Replicas | None = Non
             run_traced(trace)
         if model.optimizer is not None and not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
+    if replicas.are_distributed:  # Metrics that `compile` was given are the model's only now.
+        check_made_in_scope(model)
 
 
 def _variables_made_behind(weights: list[keras.Variable]) -> AbstractContextManager:

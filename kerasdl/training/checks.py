@@ -73,12 +73,7 @@ def _check_strategy(model: keras.Model) -> None:
         )
     if not Replicas(strategy).are_distributed:
         return
-    for variable in (*model.weights, model.optimizer.iterations):
-        if not isinstance(variable.value, tf.distribute.DistributedValues):
-            raise ValueError(
-                "`model` must be built and compiled in the scope of the strategy that trains it, with an optimizer "
-                f"made there. Received: {variable.path!r} made outside of it."
-            )
+    check_made_in_scope(model)
     if model.jit_compile:
         raise ValueError(
             "Under a distribution strategy XLA does not find the variables of the other devices: leave jit_compile "
@@ -96,6 +91,18 @@ def _check_strategy(model: keras.Model) -> None:
             "Under a distribution strategy each replica takes a part of a batch, so that no input may have a batch "
             f"size of its own. Received: inputs of shape {fixed}."
         )
+
+
+def check_made_in_scope(model: keras.Model) -> None:
+    """Refuses variables of a model, its metrics or its optimizer that are not kept on each replica."""
+    of_optimizer = [] if model.optimizer is None else model.optimizer.variables
+    of_metrics = [variable for metric in model.metrics for variable in metric.variables]
+    for variable in (*model.variables, *of_optimizer, *of_metrics):
+        if not isinstance(variable.value, tf.distribute.DistributedValues):
+            raise ValueError(
+                "`model` must be built and compiled in the scope of the strategy that trains it, with an optimizer and "
+                f"metrics made there. Received: {variable.path!r} made outside of it."
+            )
 
 
 def check_count(name: str, value: Any) -> int:

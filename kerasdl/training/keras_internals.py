@@ -42,6 +42,17 @@ PRIVATE_COUNTS: dict[type, tuple[str, ...]] = {
 }
 
 
+def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers of a model and those inside them: `layers` tells nothing of what a layer of one's own holds."""
+    return model._flatten_layers(include_self=False)
+
+
+def losses_of(model: keras.Model) -> list[keras.losses.Loss]:
+    """What Keras makes of the names, functions and objects that `compile` was given, once it has computed the loss."""
+    compiled = model._compile_loss
+    return [] if compiled is None else [loss for _, loss, *_ in compiled._flat_losses or [] if loss is not None]
+
+
 def mask_of(tensor: Any) -> Any:
     """The mask that the layers have handed on with a tensor, and Keras' losses look for; None without any."""
     return getattr(tensor, "_keras_mask", None)

@@ -6,12 +6,14 @@ accumulation) then sees what it sees on one device. That part runs outside the r
 inside, Keras' optimizers add gradients up by themselves, and some of what they do cannot be done there at all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from kerasdl.training.keras_internals import all_layers
 from kerasdl.training.replicas import Replicas
 from kerasdl.training.shares import Share, Weighting
 from kerasdl.training.step_parts import LOSS_IS_NOT_FINITE, Attack, Logs, clip, compute_loss, loss_metric
@@ -26,21 +28,27 @@ def update_on_replicas(
     def differentiate(x: Any, y: Any, sample_weight: Any) -> tuple[Any, list[Any]]:
         share = Share(x, replicas)
         x, y, sample_weight = share.of((x, y, sample_weight))
-        with share.own_random_numbers(model):
+        with share.own_random_numbers(model), _no_variables_made():
             if attack is not None:
-                x = keras.tree.map_structure(tf.stop_gradient, attack(model, x, y))
+                with tf.name_scope("attack"), share.counted_once(model):
+                    x = keras.tree.map_structure(tf.stop_gradient, attack(model, x, y))
             with tf.GradientTape() as tape:
-                predictions = model(x, training=True)
-                with share.means_weighted(model):
-                    loss = compute_loss(model, x, y, predictions, sample_weight, training=True)
-                scaled_loss = optimizer.scale_loss(loss)
+                with share.counted_once(model):
+                    predictions = model(x, training=True)
+                with tf.name_scope("loss"):
+                    with share.means_weighted(model):
+                        loss = compute_loss(model, x, y, predictions, sample_weight, training=True)
+                    scaled_loss = optimizer.scale_loss(loss)
         factor, divisor = weighting.of(share, predictions, sample_weight)
-        seed = tf.cast(factor, scaled_loss.dtype)
-        gradients = tape.gradient(scaled_loss, model.trainable_weights, output_gradients=seed)
-        # An embedding's rows become a matrix: each replica has others.
-        dense = [tf.convert_to_tensor(gradient) for gradient in gradients if gradient is not None]
-        loss, *dense = weighting.add_up([loss * tf.cast(factor, loss.dtype), *dense], divisor)
-        _record(model, share, x, y, predictions, sample_weight, loss)
+        with tf.name_scope("gradients"):
+            seed = tf.cast(factor, scaled_loss.dtype)
+            gradients = tape.gradient(scaled_loss, model.trainable_weights, output_gradients=seed)
+            # An embedding's rows become a matrix: each replica has others.
+            dense = [tf.convert_to_tensor(gradient) for gradient in gradients if gradient is not None]
+        with tf.name_scope("sums"):
+            loss, *dense = weighting.add_up([loss * tf.cast(factor, loss.dtype), *dense], divisor)
+        with tf.name_scope("metrics"):
+            _record(model, share, x, y, predictions, sample_weight, loss)
         remaining = iter(dense)
         return loss, [None if gradient is None else next(remaining) for gradient in gradients]
 
@@ -53,8 +61,10 @@ def update_on_replicas(
             gradients = [None if gradient is None else tf.identity(gradient) for gradient in gradients]
         norm = {}
         if clip_norm is not None:
-            gradients, norm["gradient_norm"] = clip(gradients, clip_norm, optimizer.scale_loss(tf.ones(())))
-        optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
+            with tf.name_scope("clipping"):
+                gradients, norm["gradient_norm"] = clip(gradients, clip_norm, optimizer.scale_loss(tf.ones(())))
+        with tf.name_scope("optimizer"):
+            optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
         return loss, norm
 
     return update
@@ -67,7 +77,7 @@ def measurement_on_replicas(model: keras.Model, replicas: Replicas) -> Callable[
     def measure_share(x: Any, y: Any, sample_weight: Any) -> Any:
         share = Share(x, replicas)
         x, y, sample_weight = share.of((x, y, sample_weight))
-        with share.own_random_numbers(model):
+        with share.own_random_numbers(model), share.counted_once(model), _no_variables_made():
             predictions = model(x, training=False)
         with share.means_weighted(model):
             loss = compute_loss(model, x, y, predictions, sample_weight, training=False)
@@ -94,7 +104,7 @@ def average_moving_statistics(model: keras.Model, replicas: Replicas) -> None:
     """
     variables = [
         variable
-        for layer in _layers(model)
+        for layer in all_layers(model)
         if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable and not layer.synchronized
         for variable in (layer.moving_mean, layer.moving_variance)
     ]
@@ -116,6 +126,21 @@ def _record(model: keras.Model, share: Share, x: Any, y: Any, predictions: Any, 
         model.compute_metrics(x, y, predictions, sample_weight)
 
 
-def _layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    inner = getattr(layer, "layers", [])
-    return [layer, *(deeper for each in inner for deeper in _layers(each))]
+@contextmanager
+def _no_variables_made() -> Iterator[None]:
+    """Inside, a variable that is made is an error: each replica would have another, and a new one in each step.
+
+    Keras' global generator, from which `keras.random` draws without a seed, is such a one: it belongs to a thread, and
+    the replicas run in threads of their own.
+    """
+
+    def refuse(_: Callable[..., Any], **arguments: Any) -> Any:
+        raise ValueError(
+            "Under a distribution strategy a step may make no variable: let a layer make its weights in `build`, and "
+            "draw random numbers with `seed=` a keras.random.SeedGenerator that was made before, by a layer in "
+            "`__init__`. "
+            f"Received: {arguments.get('name')!r} made in a step."
+        )
+
+    with tf.variable_creator_scope(refuse):
+        yield

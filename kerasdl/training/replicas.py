@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 Result = TypeVar("Result")
@@ -22,6 +23,7 @@ _REFUSED = (
 _CHIEF_ONLY = (
     keras.callbacks.CSVLogger,
     keras.callbacks.ModelCheckpoint,
+    keras.callbacks.OrbaxCheckpoint,
     keras.callbacks.ProgbarLogger,
     keras.callbacks.RemoteMonitor,
     keras.callbacks.TensorBoard,
@@ -76,8 +78,15 @@ class Replicas:
     def add_up(self, values: Any) -> Any:
         """Inside `run`: the sums over all replicas of all workers, for a structure of tensors in few messages."""
         # What comes straight from outside is on no device yet, and TensorFlow asks where it is.
-        values = tf.nest.map_structure(tf.identity, values)
-        return _replica().all_reduce(tf.distribute.ReduceOp.SUM, values, options=_PACKED)
+        flat = [tf.identity(value) for value in tf.nest.flatten(values)]
+        sums: list[Any] = [None] * len(flat)
+        for dtype in dict.fromkeys(value.dtype for value in flat):  # A message has one type.
+            places = [place for place, value in enumerate(flat) if value.dtype == dtype]
+            of_type = [flat[place] for place in places]
+            found = _replica().all_reduce(tf.distribute.ReduceOp.SUM, of_type, options=_PACKED)
+            for place, total in zip(places, found, strict=True):
+                sums[place] = total
+        return tf.nest.pack_sequence_as(values, sums)
 
     def totals(self, values: Sequence[float]) -> list[float]:
         """The sums of a few numbers over all workers, each of which must ask at the same moment."""
@@ -101,6 +110,20 @@ class Replicas:
         totals = self.totals([*parts, *(part * part for part in parts)])
         if any(squares * self.workers != total * total for total, squares in zip(totals[:3], totals[3:], strict=True)):
             raise ValueError(complaint)
+
+    def check_same_weights(self, model: keras.Model) -> None:
+        """Refuses weights that have parted from those of another worker by more than machines round otherwise."""
+        if self.workers == 1:
+            return
+        size = sum(float(np.abs(weight.numpy()).sum(dtype=np.float64)) for weight in model.trainable_weights)
+        total, squares = self.totals([size, size * size])
+        mean = total / self.workers
+        if squares / self.workers - mean * mean > (1e-4 * mean) ** 2:
+            raise ValueError(
+                "The weights must stay the same on all workers: let a callback that changes the learning rate or the "
+                "weights do so on each of them, by what all know. "
+                f"Received: weights of the absolute sum {size:.6g} here, and {mean:.6g} in the mean."
+            )
 
     def callbacks_here(self, callbacks: Sequence[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
         """The callbacks to call on this worker: those that write are the chief's, all others everybody's."""

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerasdl.training.keras_internals import mask_of
+from kerasdl.training.keras_internals import losses_of, mask_of
 from kerasdl.training.replicas import Replicas
 
 # The seeds of two replicas lie so far apart; a prime, and no multiple of what people add to a seed.
@@ -40,6 +40,7 @@ class Share:
             self.fraction = tf.where(few, 1 / count, self.fraction)
             self.is_first = tf.logical_or(tf.logical_not(few), index == 0)
         self.batch_rows = tf.cast(rows, tf.float32)
+        self._knows_rows = known is not None
         self._start, self._size = start, size
 
     def of(self, batch: Any) -> Any:
@@ -74,12 +75,20 @@ class Share:
 
     @contextmanager
     def means_weighted(self, model: keras.Model) -> Iterator[None]:
-        """Inside, what is added to a mean over batches (the loss of each output) counts as much as the share does."""
-        means = [variable for variable in _metric_variables(model) if variable.shape == () and _is_float(variable)]
-        before = [tf.identity(variable.value) for variable in means]
+        """Inside, what is added to a mean over batches (the loss of each output) counts as much as the share does.
+
+        A batch counts by its rows there where they are known beforehand, as in Keras, and as one where they are not.
+        """
+        means = [metric for metric in model.metrics if isinstance(metric, keras.metrics.Mean)]
+        before = [(tf.identity(metric.total.value), tf.identity(metric.count.value)) for metric in means]
+        for metric in means:
+            metric.reset_state()
         yield
-        for variable, value in zip(means, before, strict=True):
-            variable.assign(value + (variable.value - value) * tf.cast(self.fraction, value.dtype))
+        weight = self.fraction * self.batch_rows if self._knows_rows else self.fraction
+        for metric, (total, count) in zip(means, before, strict=True):
+            counted = tf.where(metric.count.value > 0, tf.cast(weight, count.dtype), 0)
+            metric.total.assign(total + counted * tf.math.divide_no_nan(metric.total.value, metric.count.value))
+            metric.count.assign(count + counted)
 
     @contextmanager
     def counted_once(self, model: keras.Model) -> Iterator[None]:
@@ -108,7 +117,12 @@ class Weighting:
         losses = [loss for loss in keras.tree.flatten(model.loss) if loss is not None]
         reductions = {str(getattr(loss, "reduction", "sum_over_batch_size")).replace("None", "none") for loss in losses}
         reductions = {"sum_over_batch_size" if name == "mean" else name for name in reductions}
-        if len(reductions) > 1 or "none" in reductions:
+        if "none" in reductions:
+            raise ValueError(
+                "Under a distribution strategy a loss must say whether it is a mean or a sum: give it the reduction "
+                f"`sum_over_batch_size`, `mean_with_sample_weight` or `sum`. Received: {sorted(reductions)}."
+            )
+        if len(reductions) > 1:
             raise ValueError(
                 "Under a distribution strategy the losses of all outputs must have the same reduction, "
                 f"`sum_over_batch_size`, `mean_with_sample_weight` or `sum`. Received: {sorted(reductions)}."
@@ -140,7 +154,9 @@ class Weighting:
         if len(outputs) > 1:
             return None
         mask = mask_of(outputs[0])
-        weights = sample_weight if self._reduction == "mean_with_sample_weight" else None
+        weights = None
+        if self._reduction == "mean_with_sample_weight" and sample_weight is not None:
+            (weights,) = keras.tree.flatten(sample_weight)
         if mask is None and weights is None:
             return None
         if mask is None:
@@ -154,22 +170,43 @@ class Weighting:
         return tf.reduce_sum(mask * weights)
 
 
-def check_losses_give_rows(model: keras.Model, y: Any, predictions: Any) -> None:
-    """Refuses a loss that gives one number for a batch, which Keras does not divide by the number of replicas."""
-    losses = [loss for loss in keras.tree.flatten(model.loss) if loss is not None]
-    labels, outputs = keras.tree.flatten(y), keras.tree.flatten(predictions)
-    if not len(losses) == len(labels) == len(outputs):
-        return
-    for loss, label, output in zip(losses, labels, outputs, strict=True):
-        # Those of Keras give rows, by whatever name they were given.
-        if isinstance(loss, str | dict) or type(loss) is getattr(keras.losses, type(loss).__name__, None):
-            continue
-        values = loss.call(label, output) if isinstance(loss, keras.losses.Loss) else loss(label, output)
-        if tf.convert_to_tensor(values).shape.rank == 0:
-            raise ValueError(
-                "Under a distribution strategy a loss must give a value per row, of which Keras takes the mean. "
-                f"Received: {getattr(loss, '__name__', type(loss).__name__)}, which gives one for all."
-            )
+@contextmanager
+def checked_losses(model: keras.Model, outputs: int, sample_weight: Any) -> Iterator[None]:
+    """Inside, the model's loss is refused where the losses of the shares do not make that of the batch.
+
+    Keras divides by the number of replicas only where it takes a mean itself, not where a loss gives one number for a
+    batch. And one factor cannot weigh outputs whose weights leave each of them another part of the batch.
+    """
+    losses = {id(loss): loss for loss in losses_of(model)}.values()
+    by_weight = any(loss.reduction == "mean_with_sample_weight" for loss in losses)
+    if by_weight and outputs > 1 and sample_weight is not None:
+        raise ValueError(
+            "Under a distribution strategy several outputs cannot have the reduction `mean_with_sample_weight`: use "
+            "`sum_over_batch_size`. "
+            f"Received: sample weights for a model with {outputs} outputs."
+        )
+
+    def checked(loss: keras.losses.Loss) -> Any:
+        values_of = loss.call
+
+        def call(y: Any, predictions: Any) -> Any:
+            values = values_of(y, predictions)
+            if keras.ops.ndim(values) == 0:
+                raise ValueError(
+                    "Under a distribution strategy a loss must give a value per row, of which Keras takes the mean. "
+                    f"Received: {loss.name}, which gives one for all."
+                )
+            return values
+
+        return call
+
+    for loss in losses:
+        loss.call = checked(loss)
+    try:
+        yield
+    finally:
+        for loss in losses:
+            del loss.call
 
 
 def _rows(part: Any) -> Any:
@@ -180,7 +217,3 @@ def _rows(part: Any) -> Any:
 
 def _metric_variables(model: keras.Model) -> list[keras.Variable]:
     return [variable for metric in model.metrics for variable in metric.variables]
-
-
-def _is_float(variable: keras.Variable) -> bool:
-    return keras.backend.is_float_dtype(variable.dtype)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from kerasdl import training
 from kerasdl.training.checks import check_can_train
+from kerasdl.training.keras_internals import all_layers
 from kerasdl.training.replicas import Replicas
 from kerasdl.training.shares import Weighting
 
@@ -45,18 +46,22 @@ def test_a_model_outside_of_the_workers_strategy_is_refused(monkeypatch):
     )
 
 
-@pytest.mark.parametrize(("part", "path"), [("model", "conv2d/kernel"), ("optimizer", "sgd/iteration")])
+@pytest.mark.parametrize(
+    ("part", "path"), [("model", "conv2d/kernel"), ("optimizer", "sgd/iteration"), ("metric", "mine/total")]
+)
 def test_what_was_made_outside_of_the_scope_is_refused(part, path):
     if part == "model":
         model = distributed_cases.classifier()
-    optimizer = keras.optimizers.SGD()
+    optimizer, metric = keras.optimizers.SGD(), keras.metrics.SparseCategoricalAccuracy(name="mine")
     with mirrored().scope():
+        if part == "metric":
+            model = distributed_cases.classifier(metrics=[metric])
         if part == "optimizer":
             model = distributed_cases.classifier(optimizer=optimizer)
         assert_refused(
             model,
-            "`model` must be built and compiled in the scope of the strategy that trains it, with an optimizer made "
-            f"there. Received: {path!r} made outside of it.",
+            "`model` must be built and compiled in the scope of the strategy that trains it, with an optimizer and "
+            f"metrics made there. Received: {path!r} made outside of it.",
         )
 
 
@@ -133,6 +138,96 @@ def test_different_reductions_are_refused():
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         Weighting(model, Replicas())
+
+
+def refused_by_a_step(make, data, message):
+    with mirrored().scope():
+        model = make()
+    with pytest.raises(ValueError, match=re.escape(message)):
+        training.fit(model, data, epochs=1, verbose=0)
+
+
+@pytest.mark.parametrize("loss", ["dice", keras.losses.Tversky(name="of_regions")])
+def test_a_loss_of_keras_for_the_whole_batch_is_refused(loss):
+    refused_by_a_step(
+        lambda: distributed_cases.classifier(loss=loss, metrics=None),
+        distributed_cases.images().map(lambda x, y: (x, tf.one_hot(y, 3))),
+        "Under a distribution strategy a loss must give a value per row, of which Keras takes the mean. Received: "
+        f"{loss if loss == 'dice' else 'of_regions'}, which gives one for all.",
+    )
+
+
+def test_a_loss_without_reduction_is_refused():
+    refused_by_a_step(
+        lambda: distributed_cases.classifier(loss=distributed_cases.cross_entropy(None)),
+        distributed_cases.images(),
+        "Under a distribution strategy a loss must say whether it is a mean or a sum: give it the reduction "
+        "`sum_over_batch_size`, `mean_with_sample_weight` or `sum`. Received: ['none'].",
+    )
+
+
+def test_several_outputs_that_count_by_their_weights_are_refused():
+    def make():
+        model = distributed_cases.two_heads()
+        model.compile(
+            "sgd", dict.fromkeys(("main", "side"), distributed_cases.cross_entropy("mean_with_sample_weight"))
+        )
+        return model
+
+    data = distributed_cases.images(weights=True)
+    refused_by_a_step(
+        make,
+        data.map(lambda x, y, weight: (x, {"main": y, "side": y}, {"main": weight, "side": 1 - weight})),
+        "Under a distribution strategy several outputs cannot have the reduction `mean_with_sample_weight`: use "
+        "`sum_over_batch_size`. Received: sample weights for a model with 2 outputs.",
+    )
+
+
+@pytest.mark.slow
+def test_an_attack_that_draws_from_a_thread_is_refused():
+    with mirrored().scope():
+        model = distributed_cases.classifier()
+    with pytest.raises(ValueError, match="Received: 'seed_generator_state' made in a step"):
+        training.fit(
+            model,
+            distributed_cases.images(),
+            epochs=1,
+            verbose=0,
+            attack=lambda model, x, y: x + keras.random.normal(tf.shape(x)),
+        )
+
+
+def test_random_numbers_of_a_thread_are_refused():
+    class Noise(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs + keras.random.normal(keras.ops.shape(inputs))
+
+    def make():
+        inputs = keras.Input((6, 6, 2))
+        model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(Noise()(inputs))))
+        model.compile("sgd", distributed_cases.cross_entropy("sum_over_batch_size"))
+        return model
+
+    refused_by_a_step(
+        make,
+        distributed_cases.images(),
+        "Under a distribution strategy a step may make no variable: let a layer make its weights in `build`, and draw "
+        "random numbers with `seed=` a keras.random.SeedGenerator that was made before, by a layer in `__init__`. "
+        "Received: 'seed_generator_state' made in a step.",
+    )
+
+
+def test_layers_inside_of_layers_are_found():
+    class Block(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = keras.layers.BatchNormalization()
+
+    block, spread = Block(), keras.layers.TimeDistributed(keras.layers.BatchNormalization())
+    model = keras.Sequential([keras.Sequential([block]), spread])
+    found = all_layers(model)
+    assert any(layer is block.inner for layer in found)
+    assert any(layer is spread.layer for layer in found)
 
 
 def test_a_model_without_a_strategy_is_alone():
