@@ -38,6 +38,17 @@ class StopAt(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
+class RateOf(keras.callbacks.Callback):
+    """Sets the learning rate of one worker."""
+
+    def __init__(self, rate):
+        super().__init__()
+        self.rate = rate
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.optimizer.learning_rate = self.rate
+
+
 def make(strategy):
     keras.utils.set_random_seed(3)
     with strategy.scope():
@@ -86,6 +97,19 @@ def main(folder):
     training_on = lambda data: training.fit(make(strategy), data, epochs=1, verbose=0)  # noqa: E731
     found["other_order"] = error_of(lambda: training_on(distributed_cases.images(seed=worker)))
     found["other_length"] = error_of(lambda: training_on(distributed_cases.images(50 - 20 * worker)))
+
+    parting = distributed_cases.images(30).concatenate(distributed_cases.images(30, seed=worker))
+    found["later_order"] = error_of(lambda: training_on(parting))
+
+    uncounted = lambda count: distributed_cases.images(50).take(count).filter(lambda x, y: True)  # noqa: E731
+    found["unknown_length"] = error_of(lambda: training_on(uncounted(5 - 2 * worker)))
+    found["no_batch"] = error_of(lambda: training_on(uncounted(5 - 5 * worker)))
+
+    # A learning rate of each worker's own.
+    model, rates = make(strategy), RateOf(0.01 * (worker + 1))
+    found["rates"] = error_of(
+        lambda: training.fit(model, distributed_cases.images(), epochs=1, verbose=0, callbacks=rates)
+    )
 
     # A value that one worker meets alone, in the last row of its share.
     model = make(strategy)

@@ -51,9 +51,10 @@ class ManySteps:
         self._replicas = replicas
         fingerprints = fingerprints or replicas.workers > 1
         # Counted inside the call, so that it is right also where the call ends early.
-        self._done, self._fingerprint, self._first_fingerprint = outside_scopes(
-            lambda: [tf.Variable(0, dtype=tf.int64, trainable=False) for _ in range(3)]
+        self._done, self._fingerprint, self._first_fingerprint, self._all_fingerprints = outside_scopes(
+            lambda: [tf.Variable(0, dtype=tf.int64, trainable=False) for _ in range(4)]
         )
+        self._model = model
         self._read_logs = read_logs
         self._steps_per_call = steps_per_call or 1
         self._adapts = steps_per_call is None
@@ -72,6 +73,8 @@ class ManySteps:
                     self._fingerprint.assign(fingerprint)
                     first = tf.where(tf.equal(done, 1), fingerprint, self._first_fingerprint)
                     self._first_fingerprint.assign(first)
+                    if replicas.workers > 1:
+                        self._all_fingerprints.assign(self._all_fingerprints * 31 + fingerprint)
             return logs
 
         def take_step(iterator: Any) -> Logs:
@@ -86,7 +89,15 @@ class ManySteps:
         def take_step_if_any(iterator: Any) -> None:
             # An error at the data's end, as above, might break off a message that another worker waits for.
             batch = iterator.get_next_as_optional()
-            tf.cond(batch.has_value(), lambda: (step_on(batch.get_value()), 0)[1], lambda: 0)
+            goes_on = batch.has_value()
+            if replicas.workers > 1:
+                # Who goes on alone would wait for the others, so that all end with the first whose data end.
+                have_one = replicas.run(replicas.add_up, tf.cast(goes_on, tf.float32))
+                all_have_one = tf.equal(have_one, float(replicas.count))
+                is_left = tf.logical_and(goes_on, tf.logical_not(all_have_one))
+                self._all_fingerprints.assign_add(tf.cast(is_left, tf.int64))
+                goes_on = all_have_one
+            tf.cond(goes_on, lambda: (step_on(batch.get_value()), 0)[1], lambda: 0)
 
         def call(iterator: Any, steps: Any) -> Logs:
             if steps_per_call == 1 and not replicas.are_distributed:
@@ -106,6 +117,17 @@ class ManySteps:
         self._call: Any = call if model.run_eagerly else tf.function(call, autograph=False)
         if model.run_eagerly and replicas.are_distributed:
             self._call = lambda iterator, steps: outside_scopes(lambda: call(iterator, steps))
+
+    def prepare(self, element_spec: Any, batches: int | None) -> None:
+        """Traces the call where it is not traced yet, without taking a batch.
+
+        Args:
+            element_spec: Of what kind the batches are.
+            batches: How many there are, None where nobody knows.
+        """
+        if not self._is_traced:
+            self._may_end_early = batches is None
+            self._trace(tf.data.IteratorSpec(element_spec))
 
     def run(
         self,
@@ -132,13 +154,12 @@ class ManySteps:
             pause_every: A call ends at each multiple of so many batches.
         """
         iterator = iter(data)
-        if not self._is_traced:
-            self._may_end_early = batches is None
-            self._trace(iterator)
+        self.prepare(data.element_spec, batches)
         self._replicas.check_same(batches or 0, f"{_SAME_DATA} Received: another number of batches, {batches} here.")
         if skip:
             self._skip(iterator, skip)
         self._done.assign(skip)
+        self._all_fingerprints.assign(0)
         logs: Logs = self._read_logs() if skip else {}
         done, at_end, is_compared = skip, False, False
         while not at_end and (batches is None or done < batches):
@@ -178,6 +199,10 @@ class ManySteps:
             if stops:
                 break
             self._adapt(seconds / self._replicas.workers)
+        self._replicas.check_same(
+            int(self._all_fingerprints), f"{_SAME_DATA} Received: other batches than another worker."
+        )
+        self._replicas.check_same_weights(self._model)
         return logs
 
     @property
@@ -195,8 +220,14 @@ class ManySteps:
         """Every variable that a traced call touches, but not what counts here; none before it is traced."""
         if self._run_eagerly or not self._is_traced:
             return []
-        own = {id(variable) for variable in (self._done, self._fingerprint, self._first_fingerprint)}
-        return [variable for variable in self._call.variables if id(variable) not in own]
+        own = {
+            id(variable)
+            for variable in (self._done, self._fingerprint, self._first_fingerprint, self._all_fingerprints)
+        }
+        # A function names its variables in an order that changes from run to run, but takes them in one that does not.
+        places = {id(handle): place for place, handle in enumerate(self._call.captured_inputs)}
+        found = [variable for variable in self._call.variables if id(variable) not in own]
+        return sorted(found, key=lambda variable: places.get(id(variable.handle), len(places)))
 
     def _skip(self, iterator: Any, batches: int) -> None:
         # Taken one by one: `Dataset.skip` passes over what a `map` draws at random, and the rest came out otherwise.

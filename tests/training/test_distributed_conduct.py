@@ -27,6 +27,12 @@ def test_two_workers_write_once_stop_together_and_refuse_alike(tmp_path):
     for found, batches in ((chief, 5), (other, 3)):
         assert found["other_order"] == f"{SAME_DATA}another first batch."
         assert found["other_length"] == f"{SAME_DATA}another number of batches, {batches} here."
+        for case in ("later_order", "unknown_length", "no_batch"):
+            assert found[case] == f"{SAME_DATA}other batches than another worker."
+        assert found["rates"].startswith(
+            "ValueError: The weights must stay the same on all workers: let a callback that changes the learning rate "
+            "or the weights do so on each of them, by what all know. Received: weights of the absolute sum "
+        )
         assert found["not_finite"] == (
             "FloatingPointError: The loss must stay finite. It became NaN or infinite at step 3 of epoch 1, which did "
             "not touch the trainable weights. Try a smaller learning rate or clip_norm=1.0, and look for NaN in the "
