@@ -44,7 +44,7 @@ class Backup(keras.callbacks.Callback):
 
     def __init__(self, backup_dir: str | Path, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
         super().__init__()
-        self.backup_dir = Path(backup_dir)
+        self.backup_dir = Path(backup_dir).absolute()
         self.callbacks = list(callbacks)
         self._content: dict[str, Any] | None = None
         self._is_over = False

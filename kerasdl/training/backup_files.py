@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import keras
 import numpy as np
 
 _MAGIC = b"kerasdl backup 1\n"
@@ -25,7 +26,9 @@ class BackupFolder:
     """
 
     def __init__(self, folder: str | Path, *, writes: bool = True) -> None:
-        self.path = Path(folder)
+        if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
+            raise ValueError(f"`backup_dir` must be the path of a folder. Received: backup_dir={folder!r}.")
+        self.path = Path(folder).absolute()  # Whatever folder the process works in later.
         self._damaged: list[Path] = []
         self._lock = filelock.FileLock(self.path / "lock", is_singleton=True)
         if not writes:
@@ -159,6 +162,16 @@ def encode(content: Any) -> Iterator[bytes | memoryview]:
     yield digest.digest()
 
 
+def check_content(content: Any, where: str) -> None:
+    """Refuses what `encode` cannot write.
+
+    Args:
+        content: What is to be written.
+        where: How an error calls it.
+    """
+    _to_text(content, [], where)
+
+
 def decode(data: bytes) -> Any:
     """The tree of a file that `encode` wrote.
 
@@ -191,6 +204,8 @@ def _to_text(content: Any, arrays: list[np.ndarray], where: str) -> Any:
         # bfloat16 and its like have a name, but no code of their own.
         dtype = content.dtype.name if content.dtype.kind == "V" else content.dtype.str
         return {kind: [dtype, list(content.shape)]}
+    if keras.ops.is_tensor(content) or isinstance(content, keras.Variable):
+        return _to_text(keras.ops.convert_to_numpy(content)[()], arrays, where)
     raise TypeError(
         "A state must consist of numbers, strings, NumPy arrays, lists, and dictionaries with strings as keys. "
         f"Received: {type(content).__name__} in {where}."

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from kerasdl.training.backup_files import check_content
 from kerasdl.training.keras_internals import PRIVATE_COUNTS
 
 # Keras asks no callback for its state, so these are known by name; all others say it in get_state and set_state.
@@ -53,6 +54,16 @@ def set_states(callbacks: Sequence[keras.callbacks.Callback], states: list[dict[
                 break
 
 
+def check_states(states: list[dict[str, Any]]) -> None:
+    """Refuses at the beginning what could not be written at the first backup.
+
+    Args:
+        states: What `get_states` returned.
+    """
+    for saved in states:
+        check_content(saved["state"]["own"], f"get_state() of {saved['class']}")
+
+
 def check_callbacks(callbacks: Iterable[keras.callbacks.Callback]) -> None:
     """Names, in one warning, the callbacks that may remember something which nobody can ask for.
 
@@ -96,7 +107,19 @@ def _has_own(callback: keras.callbacks.Callback) -> bool:
 def _is_known(callback: keras.callbacks.Callback) -> bool:
     if _has_own(callback) or type(callback) in _REMEMBER:
         return True
-    return not set(vars(callback)) - _EVERY_CALLBACK_HAS
+    return not set(vars(callback)) - _EVERY_CALLBACK_HAS - _attributes_of_known(callback)
+
+
+def _attributes_of_known(callback: keras.callbacks.Callback) -> set[str]:
+    """The attributes that the classes of the table, from which this one is derived, ask for or set."""
+    functions = [
+        function
+        for known in _REMEMBER
+        if isinstance(callback, known)
+        for cls in known.__mro__
+        for function in vars(cls).values()
+    ]
+    return {name for function in functions if hasattr(function, "__code__") for name in function.__code__.co_names}
 
 
 def _state(callback: keras.callbacks.Callback) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class EventFiles:
     def __init__(self, callbacks: Iterable[keras.callbacks.Callback], attempts: Path) -> None:
         self._callbacks = list(callbacks)
         self._attempts = attempts
+        self._here = Path.cwd()  # From here relative paths are meant, whatever folder the process works in later.
 
     def begin(self) -> None:
         """Says that this process writes from now on."""
@@ -59,29 +60,38 @@ class EventFiles:
         """How long each file is, after all was written that callbacks still held back."""
         self.flush()
         events = {
-            str(folder): {str(path.relative_to(folder)): _size_on_disk(path) for path in self._ours(folder)}
+            str(folder): {name: _size_on_disk(path) for name, path in self._ours(folder).items()}
             for folder in self._folders()
         }
-        return {"events": events, "tables": {table: _size_on_disk(Path(table)) for table in self._tables()}}
+        return {"events": events, "tables": {table: _size_on_disk(self._here / table) for table in self._tables()}}
 
-    def cut(self, sizes: dict[str, Any]) -> None:
-        """Takes away what was written after the backup in which these sizes stand."""
+    def cut(self, sizes: dict[str, Any] | None) -> None:
+        """Takes away what was written after the backup in which these sizes stand.
+
+        Args:
+            sizes: What `sizes` returned; None where there is no backup, and earlier attempts count for nothing.
+        """
+        if sizes is None:
+            for folder in self._folders():
+                for path in self._ours(folder).values():
+                    path.unlink()
+            return
         for folder in self._folders():
             known = sizes["events"].get(str(folder))
             if known is None:
                 continue  # A callback that was not there then.
-            for path in self._ours(folder):
-                size = known.get(str(path.relative_to(folder)))
+            for name, path in self._ours(folder).items():
+                size = known.get(name)
                 if size is None:
                     path.unlink()
                 else:
                     _shorten(path, size)
         for table, callback in self._tables().items():
             if table in sizes["tables"]:
-                _shorten(Path(table), sizes["tables"][table])
+                _shorten(self._here / table, sizes["tables"][table])
                 callback.append = True  # Or it would begin the table anew, and the lines so far were lost.
         for callback in self._callbacks:
-            if isinstance(callback, keras.callbacks.TensorBoard):
+            if isinstance(callback, keras.callbacks.TensorBoard) and str(callback.log_dir) in sizes["events"]:
                 callback.write_graph = False  # It stands in the file of the first attempt.
 
     def _folders(self) -> list[Path]:
@@ -93,15 +103,15 @@ class EventFiles:
             for callback in self._callbacks
             if isinstance(callback, keras.callbacks.CSVLogger)
         }
-        return {name: callback for name, callback in tables.items() if Path(name).exists()}
+        return {name: callback for name, callback in tables.items() if (self._here / name).exists()}
 
-    def _ours(self, folder: Path) -> list[Path]:
+    def _ours(self, folder: Path) -> dict[str, Path]:
         spans = self._spans()
-        found = []
-        for path in sorted(folder.rglob("*tfevents*")):
+        found = {}
+        for path in sorted((self._here / folder).rglob("*tfevents*")):
             match = _NAME.fullmatch(path.name)
             if match and any(begin <= int(match[1]) <= end for begin, end in spans.get((match[2], match[3]), ())):
-                found.append(path)
+                found[str(path.relative_to(self._here / folder))] = path
         return found
 
     def _note(self, what: str) -> None:

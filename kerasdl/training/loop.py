@@ -60,7 +60,8 @@ def fit(
 
     A training that is taken up again goes through the data to where it was. So give every shuffle a seed; where the
     data come in another order, a warning says so. What no variable remembers (`tf.random.normal` in a step) goes on in
-    another way. With several workers the first alone writes into `backup_dir`, which all must see.
+    another way. The learning rate goes on as it was saved; what else the optimizer and the callbacks are given is what
+    the new command gives them. With several workers the first alone writes into `backup_dir`, which all must see.
 
     A model made under a `tf.distribute.MirroredStrategy` or `MultiWorkerMirroredStrategy` is trained on all its devices
     and workers: each takes its share of the rows of a batch, also where they cannot be shared evenly, and the numbers
@@ -68,8 +69,11 @@ def fit(
     the rows of other replicas. A batch normalisation takes the statistics of its replica's rows unless its
     `synchronized` is True (`layer.synchronized = True` before `fit` is enough), and the replicas' moving statistics are
     averaged. With several outputs a mask, which leaves other numbers of items to each replica, does not change how much
-    a replica counts. Every worker reads the same `data` in the same order, which is looked at, and goes through all of
-    it; callbacks that write are called by the first worker only.
+    a replica counts. A metric is added up over the replicas: where its function gives one number for a batch (a root of
+    a mean) it is the mean over their shares, and where its state is no sum (a maximum) it is not for several replicas.
+    A sum over the rows given to `add_loss` counts one part in the number of replicas; give it the mean. Every
+    worker reads the same `data` in the same order, which is looked at, and goes through all of it; callbacks that write
+    are called by the first worker only.
 
     Raises:
         FloatingPointError: Where the loss of a step is not finite; that step does not touch the trainable weights.
@@ -219,7 +223,7 @@ def fit(
         hooks.on_train_begin()
         position = backups.begin(data, validation_data)
         for epoch in range(position.epoch, epochs):
-            if position.is_last:
+            if position.is_last and not position.is_trained:
                 break
             model.reset_metrics()
             mean_norm.reset_state()

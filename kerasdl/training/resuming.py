@@ -13,14 +13,14 @@ import keras
 import tensorflow as tf
 
 from kerasdl.training.backup_files import BackupFolder
-from kerasdl.training.callback_states import check_callbacks, get_states, set_states
+from kerasdl.training.callback_states import check_callbacks, check_states, get_states, set_states
 from kerasdl.training.event_files import EventFiles
 from kerasdl.training.interrupts import Interrupts
 from kerasdl.training.many_steps import ManySteps
 from kerasdl.training.positions import NoBackups, Position, find_backup
-from kerasdl.training.replaying import replay
+from kerasdl.training.replaying import reads_ahead, replay, what_moves_on
 from kerasdl.training.replicas import Replicas
-from kerasdl.training.run_states import Variables, read_generators, write_generators
+from kerasdl.training.run_states import Variables, read_generators, same_generators, write_generators
 
 
 class Backups(NoBackups):
@@ -69,6 +69,11 @@ class Backups(NoBackups):
         self._saved = Position()
         self._is_ready = False
         self._before_validation: dict[str, Any] | None = None
+        self._at_begin: dict[str, Any] = {}
+        self._comes_the_same = False
+        self._reads_ahead = False
+        self._element_spec: Any = None
+        self._measures = False
 
     @property
     def interrupted(self) -> bool:  # type: ignore[override]
@@ -84,8 +89,7 @@ class Backups(NoBackups):
             if not self.is_over:
                 self._interrupts.__enter__()
                 if self._replicas.is_chief:
-                    if self._content is not None:
-                        self._files.cut(self._content["files"])
+                    self._files.cut(None if self._content is None else self._content["files"])
                     self._files.begin()
         except BaseException:
             self._interrupts.__exit__(None, None, None)
@@ -106,27 +110,39 @@ class Backups(NoBackups):
     def finished_history(self) -> keras.callbacks.History:
         """The weights and the history of a training that was over before."""
         if self._speaks:
-            _say(
-                f"This training was over before: weights and history are those in {self._folder.path}. "
-                "Remove it to train anew."
-            )
+            why = f" (a callback stopped it after epoch {self._saved.epoch})" if self._saved.is_last else ""
+            told = f"weights and history are those in {self._folder.path}. Remove it to train anew."
+            _say(f"This training was over before{why}: {told}")
         self._model.history = keras.callbacks.History()
         self._model.history.set_model(self._model)
+        for callback in self._callbacks:
+            if callable(getattr(callback, "set_state", None)):
+                callback.set_model(self._model)
         self._restore()
         return self._model.history
 
     def begin(self, data: tf.data.Dataset, validation_data: tf.data.Dataset | None) -> Position:
         """Replays the order of the data, and gives model and callbacks what they had."""
         saved = self._saved
+        self._element_spec = data.element_spec
+        self._measures = validation_data is not None
+        check_states(get_states(self._callbacks))
         if self._content is None:
             return saved
         if self._speaks:
             _say(f"Going on {saved}, as saved in {self._folder.path}.")
-        first = replay(data, saved.epoch + saved.is_trained)
+        if self._content["measures"] != self._measures:
+            before, now = ("with", "without") if self._content["measures"] else ("without", "with")
+            warnings.warn(
+                f"This training was begun {before} `validation_data`, and goes on {now}: the lists in its history will "
+                "not be of one length.",
+                stacklevel=3,
+            )
+        self._comes_the_same = what_moves_on(data) == "nothing"
+        self._reads_ahead = reads_ahead(data)
+        first = replay(data, saved.epoch + saved.is_trained, validation_data, saved.epoch)
         if first is not None and (saved.is_trained or not saved.step):
             self._compare(first, "first")
-        if validation_data is not None:
-            replay(validation_data, saved.epoch)
         self._restore()
         return saved
 
@@ -134,10 +150,19 @@ class Backups(NoBackups):
         """Where in this epoch the training was saved: then everything is as it was there."""
         saved = self._saved
         if self._content is None or epoch != saved.epoch or not (saved.step or saved.is_trained):
+            self._at_begin = read_generators()
             return Position(epoch)
-        self._restore()  # A callback may have changed something when it heard that the epoch begins.
         if saved.is_trained:
+            # No batch of this epoch is left, but the validation asks for what only the compiled step knows.
+            self._training.prepare(self._element_spec, self._batches)
+            self._is_ready = True
+        self._restore()  # A callback may have changed something when it heard that the epoch begins.
+        self._at_begin = self._content["at_begin"]
+        if saved.is_trained:
+            self._model.stop_training = saved.is_last
             self._begin_validation()
+        else:
+            write_generators(self._at_begin)  # The batches to be skipped come as they came then.
         return saved
 
     def before_call(self) -> None:
@@ -147,22 +172,30 @@ class Backups(NoBackups):
         self._is_ready = True
         self._interrupts.can_wait = True
         if self._content is not None:
-            if self._saved.step and not self._saved.is_trained:
+            is_amid = bool(self._saved.step) and not self._saved.is_trained
+            if is_amid:
                 self._compare(self._training.fingerprint, "last")
             self._variables.write(self._content["variables"], only="step")
-            write_generators(self._content["generators"])
+            # Who reads ahead has drawn for batches that are still to come: these numbers must not be drawn again.
+            if not (is_amid and self._reads_ahead and not same_generators(self._at_begin, read_generators())):
+                write_generators(self._content["generators"])
 
     def after_call(self, position: Position) -> None:
         """Saves where it is time to."""
+        if self._comes_the_same:
+            self._comes_the_same = False
+            self._compare(self._training.first_fingerprint, "first")
         # Not where a callback ends the epoch here: from its middle it would go on.
         if self._every and position.step % self._every == 0 and not self._model.stop_training:
             self._save(position)
 
     def after_training(self, position: Position, batches: int | None) -> None:
         """Where a signal came: saves, says how to go on, and ends."""
+        self.before_call()  # Where all batches were done before, there was none.
         interrupted = self._replicas.agree(self._interrupts.came)
         stopped = self._replicas.agree(self._model.stop_training)
         position.is_trained = stopped or not interrupted or position.step == batches
+        position.is_last = stopped
         if interrupted:
             self._model.stop_training = stopped
             self._leave(position)
@@ -185,6 +218,8 @@ class Backups(NoBackups):
         """Saves what the training ended with, beside the last backup, from which more epochs would go on."""
         self._save(position, name="finished")
         if self._replicas.agree(self._interrupts.came):
+            if self._replicas.is_chief:
+                _say(f"\nInterrupted at the end. The result is in {self._folder.path}: the same command gives it.")
             self._interrupts.leave()
 
     def _load(self) -> None:
@@ -207,7 +242,7 @@ class Backups(NoBackups):
     def _begin_validation(self) -> None:
         """Keeps what the validation changes, so that a signal in its middle finds it as it was."""
         self._interrupts.can_wait = True
-        self._before_validation = self._beside_variables()
+        self._before_validation = {**self._beside_variables(), "remembered": self._variables.remember()}
 
     def _restore(self) -> None:
         content: Any = self._content
@@ -225,22 +260,30 @@ class Backups(NoBackups):
             "history": {name: list(values) for name, values in history.history.items()},
             "epochs": list(history.epoch),
             "generators": read_generators(),
+            "at_begin": self._at_begin,
             "files": self._files.sizes() if self._replicas.is_chief else {},
-            "fingerprints": {"first": self._training.first_fingerprint, "last": self._training.fingerprint},
+            "fingerprints": self._fingerprints(),
         }
+
+    def _fingerprints(self) -> dict[str, int]:
+        first = self._training.first_fingerprint
+        if not first and self._content is not None:  # Since it was taken up no batch was taken.
+            return self._content["fingerprints"]
+        return {"first": first, "last": self._training.fingerprint}
 
     def _save(self, position: Position, beside: dict[str, Any] | None = None, *, name: str | None = None) -> None:
         # Every worker reads: to read a metric is something that they do together.
-        variables = self._variables.read()
-        beside = beside or self._beside_variables()
+        beside = dict(beside or self._beside_variables())
+        variables = self._variables.read(beside.pop("remembered", {}))
         if self._replicas.is_chief:
-            where = {"position": dataclasses.asdict(position), "batches": self._batches}
+            where = {"position": dataclasses.asdict(position), "batches": self._batches, "measures": self._measures}
             self._folder.save({**where, "variables": variables, **beside}, name)
 
     def _leave(self, position: Position, beside: dict[str, Any] | None = None) -> None:
         self._save(position, beside)
         if self._replicas.is_chief:  # Also with verbose=0: it is an answer to what the user did.
             _say(f"\nInterrupted {position}. Saved in {self._folder.path}: the same command goes on from there.")
+        self._replicas.agree(False)  # Who leaves before the backup is written may be the end of them all.
         self._interrupts.leave()
 
     def _compare(self, fingerprint: int, which: str) -> None:

@@ -29,12 +29,25 @@ class Variables:
         self._metrics = metrics
         self._hidden = hidden
 
-    def read(self) -> dict[str, Any]:
-        """Every variable's name and value, by what it belongs to."""
+    def read(self, remembered: dict[int, np.ndarray] | None = None) -> dict[str, Any]:
+        """Every variable's name and value, by what it belongs to.
+
+        Args:
+            remembered: What `remember` returned before: these values are taken, and not those of now.
+        """
+        known = remembered or {}
         return {
-            kind: {"paths": [_path(variable) for variable in variables], "values": [_value(v) for v in variables]}
+            kind: {
+                "paths": [_path(variable) for variable in variables],
+                "values": [known[id(v)] if id(v) in known else _value(v) for v in variables],
+            }
             for kind, variables in self._kinds().items()
         }
+
+    def remember(self) -> dict[int, np.ndarray]:
+        """The values of what a validation may change: the states of layers, their random numbers, what is hidden."""
+        kinds = self._kinds()
+        return {id(v): _value(v) for v in [*kinds["model"], *kinds["step"]] if not v.trainable}
 
     def check(self, saved: dict[str, Any]) -> dict[str, list[Any]]:
         """Refuses a backup of other variables than these.
@@ -123,6 +136,17 @@ def write_generators(saved: dict[str, Any]) -> None:
     version, numbers, gauss = saved["python"]
     random.setstate((version, tuple(numbers.tolist()), gauss))
     np.random.set_state(saved["numpy"])  # noqa: NPY002
+
+
+def same_generators(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether both would go on with the same numbers.
+
+    Args:
+        one: What `read_generators` returned.
+        other: The same at another time.
+    """
+    pairs = zip(keras.tree.flatten(one), keras.tree.flatten(other), strict=True)
+    return all(np.array_equal(mine, theirs) for mine, theirs in pairs)
 
 
 def _parts(variable: Any) -> set[int]:
