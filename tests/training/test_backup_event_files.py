@@ -98,3 +98,12 @@ def test_the_table_of_csv_logger_goes_on(tmp_path):
         table.write("2,what came after the backup")
     run(backup=tmp_path / "backup")
     assert (tmp_path / "table.csv").read_text() == (tmp_path / "whole.csv").read_text()
+
+
+def test_of_attempts_before_the_first_backup_nothing_stays(tmp_path):
+    logs = tmp_path / "logs"
+    files = EventFiles([Logger(logs)], tmp_path / "attempts")
+    files.begin()
+    ours, other = event_file(logs, int(time.time())), event_file(logs, int(time.time()), process=os.getpid() + 1)
+    files.cut(None)
+    assert (ours.exists(), other.exists()) == (False, True)

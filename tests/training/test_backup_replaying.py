@@ -39,6 +39,11 @@ def through_a_function():
     return numbers().shuffle(12, seed=1).map(lambda x: twice(x))
 
 
+def captured():
+    outside = numbers().shuffle(12, seed=1)
+    return tf.data.Dataset.range(3).flat_map(lambda index: outside.take(4))
+
+
 KINDS = [
     (numbers, "nothing"),
     (lambda: numbers().cache().batch(3).prefetch(2), "nothing"),
@@ -51,6 +56,8 @@ KINDS = [
     (through_a_function, "beginning"),
     (lambda: numbers().shuffle(12, seed=1).repeat(2), "batches"),
     (lambda: numbers().shuffle(12, seed=1).concatenate(numbers().shuffle(12, seed=2)), "batches"),
+    (lambda: numbers().shuffle(12, seed=1).batch(3).shuffle(4, seed=2).cache().shuffle(4, seed=3), "batches"),
+    (captured, "batches"),
     (augmented, "batches"),
     (counted, "batches"),
     (drawn, "batches"),
