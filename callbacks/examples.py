@@ -139,7 +139,7 @@ class Examples:
             model: A model that is built.
             step: What tells this moment from others, such as the epoch.
         """
-        sums = tuple(float(each) for each in _compile(model, _sums)())
+        sums = tuple(str(float(each)) for each in _compile(model, _sums)())  # As text, for NaN is not itself.
         now = (weakref.ref(model), step, sums)
         if self._answers[0] != now:
             run = _compile(model, _outputs)

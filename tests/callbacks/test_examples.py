@@ -168,6 +168,9 @@ def test_the_outputs_are_the_models_and_computed_once(make):
     assert np.abs(trained - again).max() > 1e-3
     np.testing.assert_allclose(trained, X.reshape(37, -1) @ dense.kernel.numpy() + dense.bias.numpy(), atol=1e-5)
     assert np.abs(examples.predict(classifier(), 0) - trained).max() > 1e-3
+    # Where all weights are NaN, which is not even itself, it is computed once too.
+    model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
+    assert examples.predict(model, 2) is examples.predict(model, 2)
 
 
 def test_a_layer_that_remembers_remembers_nothing():
