@@ -48,6 +48,17 @@ class Backup(keras.callbacks.Callback):
         self.callbacks = list(callbacks)
         self._content: dict[str, Any] | None = None
         self._is_over = False
+        self._is_last = False
+
+    def set_model(self, model: keras.Model) -> None:
+        """Looks whether the callbacks whose state is kept come before this one."""
+        super().set_model(model)
+        behind = [type(callback).__name__ for callback in self.callbacks if callback.model is not model]
+        if behind:
+            raise ValueError(
+                "Backup must come after the callbacks whose state it keeps, which else would be saved before they know "
+                f"that an epoch is over. Received: {', '.join(behind)} behind it, or not among the callbacks."
+            )
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Puts everything back to where it was saved."""
@@ -58,7 +69,8 @@ class Backup(keras.callbacks.Callback):
             self.model.optimizer.build(self.model.trainable_variables)
         self._variables = Variables(self.model, [], lambda: [])
         self._content, saved, self._is_over = find_backup(self._folder, self.params["epochs"])
-        begin_with(self.model, self.params["epochs"] if self._is_over else saved.epoch)
+        self._is_last = saved.is_last
+        begin_with(self.model, self.params["epochs"] if self._is_over or saved.is_last else saved.epoch)
         if self._content is None:
             return
         self._restore()
@@ -67,6 +79,8 @@ class Backup(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Gives the history back, which Keras empties after the other callbacks have begun."""
+        begin_with(self.model, None)  # It was read: a training after a crash must not read it again.
+        self._is_last = False
         if self._content is not None:
             self._restore_history()
             self._content = None
@@ -85,7 +99,8 @@ class Backup(keras.callbacks.Callback):
         else:
             history = self.model.history
             last = history.epoch[-1] + 1 if history.epoch else 0
-            self._save(Position(last, is_last=self.model.stop_training, logs=dict(logs or {})), name="finished")
+            is_last = self.model.stop_training or self._is_last
+            self._save(Position(last, is_last=is_last, logs=dict(logs or {})), name="finished")
         self._content = None
         self._folder.unlock()
 
@@ -93,7 +108,7 @@ class Backup(keras.callbacks.Callback):
         history = self.model.history
         values = {key: list(of_epochs) for key, of_epochs in history.history.items()}
         epochs = list(history.epoch)
-        if position.epoch > len(epochs):  # Keras writes the history after its callbacks are done.
+        if not epochs or epochs[-1] < position.epoch - 1:  # Keras writes the history after its callbacks are done.
             epochs.append(position.epoch - 1)
             for key, value in position.logs.items():
                 values.setdefault(key, []).append(value)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-import keras
 import numpy as np
 
 _MAGIC = b"kerasdl backup 1\n"
@@ -31,20 +30,11 @@ class BackupFolder:
         self.path = Path(folder).absolute()  # Whatever folder the process works in later.
         self._damaged: list[Path] = []
         self._lock = filelock.FileLock(self.path / "lock", is_singleton=True)
-        if not writes:
-            return
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            for partial in self.path.glob(".*.partial"):
-                partial.unlink()  # Of a process that was killed while it wrote.
-            probe = self.path / ".probe.partial"
-            probe.write_bytes(b"")
-            probe.unlink()
-        except OSError as error:
-            raise OSError(
-                f"`backup_dir` must be a folder one may write to. Received: backup_dir={self.path} "
-                f"({error.strerror or error})."
-            ) from error
+        if writes:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise self._refusal(error) from error
 
     def lock(self) -> None:
         """Keeps out a second training, whose backups would be taken for those of this one."""
@@ -57,6 +47,24 @@ class BackupFolder:
             ) from None
         except NotImplementedError:
             pass  # A file system that knows no locks.
+        except OSError as error:
+            raise self._refusal(error) from error
+        try:
+            # Of a process that was killed while it wrote; not before the lock is ours, or that process may still write.
+            for partial in self.path.glob(".*.partial"):
+                partial.unlink()
+            probe = self.path / ".probe.partial"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            self.unlock()
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: OSError) -> OSError:
+        return OSError(
+            f"`backup_dir` must be a folder one may write to. Received: backup_dir={self.path} "
+            f"({error.strerror or error})."
+        )
 
     def unlock(self) -> None:
         """Lets the next one in; the end of a process does so as well."""
@@ -204,8 +212,8 @@ def _to_text(content: Any, arrays: list[np.ndarray], where: str) -> Any:
         # bfloat16 and its like have a name, but no code of their own.
         dtype = content.dtype.name if content.dtype.kind == "V" else content.dtype.str
         return {kind: [dtype, list(content.shape)]}
-    if keras.ops.is_tensor(content) or isinstance(content, keras.Variable):
-        return _to_text(keras.ops.convert_to_numpy(content)[()], arrays, where)
+    if callable(getattr(content, "numpy", None)):  # A tensor or a variable, which callbacks put among the logs.
+        return _to_text(np.asarray(content.numpy())[()], arrays, where)
     raise TypeError(
         "A state must consist of numbers, strings, NumPy arrays, lists, and dictionaries with strings as keys. "
         f"Received: {type(content).__name__} in {where}."

@@ -69,3 +69,48 @@ def test_says_what_it_does_not_know(tmp_path):
     model, diary = network(), Diary()
     with pytest.warns(UserWarning, match="^What Diary remembers is not in the backup, and begins anew"):
         model.fit(batches(2), verbose=0, shuffle=False, callbacks=[diary, Backup(tmp_path, callbacks=[diary])])
+
+
+@pytest.mark.slow
+def test_what_a_callback_stopped_stays_stopped_where_the_end_was_cut_off(tmp_path):
+    class Crash(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            raise RuntimeError("power cut")
+
+    def train(*more):
+        model, early = network(), keras.callbacks.EarlyStopping("loss", min_delta=10, patience=1)
+        callbacks = [*more, early, Backup(tmp_path, callbacks=[early])]
+        model.fit(batches(3), epochs=9, verbose=0, callbacks=callbacks, shuffle=False)
+        return model.history.epoch
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(Crash())
+    assert [train(), train()] == [[0, 1]] * 2
+
+
+@pytest.mark.slow
+def test_epochs_that_begin_later_are_counted_once_and_leave_nothing_on_the_model(tmp_path):
+    def train(model, **arguments):
+        model.fit(batches(3), verbose=0, shuffle=False, **arguments)
+        return model.history.epoch
+
+    for _ in range(2):
+        assert train(network(), initial_epoch=3, epochs=5, callbacks=[Backup(tmp_path / "later")]) == [3, 4]
+
+    def crash(epoch, logs):
+        if epoch:
+            raise RuntimeError("power cut")
+
+    model = network()
+    for _ in range(2):
+        cut = keras.callbacks.LambdaCallback(on_epoch_begin=crash)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(model, epochs=3, callbacks=[Backup(tmp_path / "cut"), cut])
+    assert train(model, epochs=1) == [0]
+
+
+def test_a_callback_behind_it_is_refused(tmp_path):
+    early = keras.callbacks.EarlyStopping("loss")
+    text = "^Backup must come after the callbacks whose state it keeps, .*Received: EarlyStopping behind it, or"
+    with pytest.raises(ValueError, match=text):
+        network().fit(batches(2), verbose=0, shuffle=False, callbacks=[Backup(tmp_path, callbacks=[early]), early])

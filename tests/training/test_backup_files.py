@@ -117,8 +117,12 @@ def test_where_all_are_damaged_nothing_is_begun_anew_in_silence(tmp_path):
 def test_what_a_killed_process_left_half_written_is_removed_and_never_read(tmp_path):
     BackupFolder(tmp_path).save({"number": 1})
     (tmp_path / ".backup-000002.partial").write_bytes(b"kerasdl")
-    assert BackupFolder(tmp_path).newest() == {"number": 1}
-    assert [path.name for path in tmp_path.iterdir()] == ["backup-000001"]
+    folder = BackupFolder(tmp_path)
+    assert (tmp_path / ".backup-000002.partial").exists()  # Another process may be writing it, until the lock is ours.
+    folder.lock()
+    assert folder.newest() == {"number": 1}
+    folder.unlock()
+    assert sorted(path.name for path in tmp_path.glob("*backup*")) == ["backup-000001"]
 
 
 def test_a_full_disk_is_told_and_the_last_good_backup_is_intact(tmp_path):
@@ -170,7 +174,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_at_once(tmp_path, monkeyp
 
     monkeypatch.setattr("pathlib.Path.write_bytes", read_only)
     with pytest.raises(OSError, match=r"Received: backup_dir=.* \(Read-only file system\)\.$"):
-        BackupFolder(tmp_path)
+        BackupFolder(tmp_path).lock()
     # Whoever only reads needs no leave to write.
     assert BackupFolder(tmp_path, writes=False).newest() is None
 
@@ -184,7 +188,10 @@ except ValueError as error:
 """
     folder = BackupFolder(tmp_path)
     folder.lock()
+    writing = tmp_path / ".backup-000001.partial"
+    writing.write_bytes(b"")
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert writing.exists()
     assert shown == (
         f"`backup_dir` must belong to one training at a time. Received: backup_dir={tmp_path}, into which another one "
         "writes.\n"
