@@ -26,8 +26,9 @@ def update_on_replicas(
     optimizer, weighting = model.optimizer, Weighting(model, replicas)
 
     def differentiate(x: Any, y: Any, sample_weight: Any) -> tuple[Any, list[Any]]:
-        share = Share(x, replicas)
-        x, y, sample_weight = share.of((x, y, sample_weight))
+        with tf.name_scope("share"):
+            share = Share(x, replicas)
+            x, y, sample_weight = share.of((x, y, sample_weight))
         with share.own_random_numbers(model), _no_variables_made():
             if attack is not None:
                 with tf.name_scope("attack"), share.counted_once(model):
@@ -75,8 +76,9 @@ def measurement_on_replicas(model: keras.Model, replicas: Replicas) -> Callable[
     weighting = Weighting(model, replicas)
 
     def measure_share(x: Any, y: Any, sample_weight: Any) -> Any:
-        share = Share(x, replicas)
-        x, y, sample_weight = share.of((x, y, sample_weight))
+        with tf.name_scope("share"):
+            share = Share(x, replicas)
+            x, y, sample_weight = share.of((x, y, sample_weight))
         with share.own_random_numbers(model), share.counted_once(model), _no_variables_made():
             predictions = model(x, training=False)
         with share.means_weighted(model):
