@@ -114,14 +114,12 @@ def main(
         losses += part.history["loss"]
         weights = part.model.get_weights()
 
-    def figure(cut: list[float], name: str) -> dict[str, list[float]]:
-        return {"never killed": whole.history["loss"], name: cut}
-
+    never = {"never killed": whole.history["loss"]}
     plots.save(
         plots.line_panels(
             {
-                "everything saved": figure(killed.history["loss"], "killed"),
-                "only the weights saved": figure(losses, "killed"),
+                "everything saved": never | {"killed": killed.history["loss"]},
+                "only the weights saved": never | {"killed": losses},
             },
             x_label="epoch",
             y_label="training loss",
