@@ -71,9 +71,11 @@ def fit(
     averaged. With several outputs a mask, which leaves other numbers of items to each replica, does not change how much
     a replica counts. A metric is added up over the replicas: where its function gives one number for a batch (a root of
     a mean) it is the mean over their shares, and where its state is no sum (a maximum) it is not for several replicas.
-    A sum over the rows given to `add_loss` counts one part in the number of replicas; give it the mean. Every
-    worker reads the same `data` in the same order, which is looked at, and goes through all of it; callbacks that write
-    are called by the first worker only.
+    A sum over the rows given to `add_loss` counts one part in the number of replicas; give it the mean. (Beside losses
+    with the reduction `sum` a regulariser does so too, in a batch of fewer rows than replicas.) Half precision rounds
+    each replica's gradient before the sum. Every worker reads the same `data` in the same order, and goes through all
+    of it: at the end the workers compare what they read, and their weights. Callbacks that write are called by the
+    first worker only.
 
     Raises:
         FloatingPointError: Where the loss of a step is not finite; that step does not touch the trainable weights.
