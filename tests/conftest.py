@@ -5,10 +5,19 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+import signal
 from pathlib import Path
 
 import keras
 import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def hears_ctrl_c():
+    """Also where the tests were started in the background, where it is ignored, and by all whom they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)

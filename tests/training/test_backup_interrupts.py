@@ -10,14 +10,6 @@ from backup_helpers import At, assert_same, fit
 from kerasdl.training.interrupts import Interrupts
 
 
-@pytest.fixture(autouse=True)
-def hears_ctrl_c():
-    """Also where the tests were started in the background, where it is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def send(number):
     return lambda: os.kill(os.getpid(), number)
 

@@ -12,14 +12,6 @@ from backup_helpers import At, assert_same, crash, fit, shuffled
 from training_helpers import batches, network
 
 
-@pytest.fixture(autouse=True)
-def signals():
-    """Heard also where the tests were started in the background, where Ctrl-C is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def stop():
     os.kill(os.getpid(), signal.SIGTERM)
 
