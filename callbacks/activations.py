@@ -14,17 +14,10 @@ from kerasdl.callbacks.layer_names import layer_names, named_layer
 from kerasdl.callbacks.summary import Summary
 from kerasdl.callbacks.tapping import as_tensors, check_count, compile_taps, first_examples
 from kerasdl.layers import HighwayConv2D, HighwayDense
+from kerasdl.visualization.probing import RECTIFIERS
 
 # What these make is what another layer has made, in another order or with some of it left out.
 _PASSING = ("Input", "Flatten", "Reshape", "Permute", "Repeat", "Dropout", "Masking", "Padding", "Cropping", "Identity")
-_RECTIFIERS = (
-    keras.activations.relu,
-    keras.activations.relu6,
-    tf.nn.relu,
-    tf.nn.relu6,
-    keras.ops.relu,
-    keras.ops.relu6,
-)
 
 
 class ActivationSummary(Summary):
@@ -146,4 +139,4 @@ def _is_rectified(layer: keras.layers.Layer) -> bool:
         return not np.any(layer.negative_slope) and not layer.threshold
     # A highway layer's activation function is not the last thing that it does.
     is_mixed = isinstance(layer, HighwayConv2D | HighwayDense)
-    return not is_mixed and any(getattr(layer, "activation", None) is each for each in _RECTIFIERS)
+    return not is_mixed and any(getattr(layer, "activation", None) is each for each in RECTIFIERS)

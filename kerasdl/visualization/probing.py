@@ -29,7 +29,7 @@ _NORMALISERS = (
     keras.ops.softmax,
     keras.ops.sigmoid,
 )
-_RECTIFIERS = (
+RECTIFIERS = (
     keras.activations.relu,
     keras.activations.relu6,
     tf.nn.relu,
@@ -83,7 +83,7 @@ def forward(
             changes.append((layer, "activation", remember(activation)))
         elif isinstance(layer, keras.layers.Softmax):
             call = remember(call)
-        elif rectifier is not None and any(activation is each for each in _RECTIFIERS):
+        elif rectifier is not None and any(activation is each for each in RECTIFIERS):
             changes.append((layer, "activation", rectify(activation)))
         elif rectifier is not None and isinstance(layer, keras.layers.ReLU):
             call = rectify(call)
@@ -108,7 +108,7 @@ def forward(
 def has_rectifier(model: keras.Model) -> bool:
     """Whether there is a rectifier that `forward` would replace."""
     return any(
-        isinstance(layer, keras.layers.ReLU) or any(getattr(layer, "activation", None) is each for each in _RECTIFIERS)
+        isinstance(layer, keras.layers.ReLU) or any(getattr(layer, "activation", None) is each for each in RECTIFIERS)
         for _, layer in all_layers(model)
     ) or any(type(step).__name__ in _RECTIFYING_STEPS for step in _graph_steps(model))
 
