@@ -20,16 +20,22 @@ def read_steps(log_dir):
     return {tag: sorted(found) for tag, found in sorted(steps.items())}
 
 
-def read_scalars(log_dir):
-    """The numbers of the scalars, as `{tag: {step: number}}`."""
-    numbers, scalars = {}, set()
+def read_arrays(log_dir, plugin):
+    """What was written for one page of TensorBoard, such as "scalars" or "histograms", as `{tag: {step: array}}`."""
+    arrays, tags = {}, set()
     for event in read_events(log_dir):
         for value in event.summary.value:
-            if value.metadata.plugin_data.plugin_name == "scalars":
-                scalars.add(value.tag)  # Only the first of a tag says what it is.
-            if value.tag in scalars:
-                numbers.setdefault(value.tag, {})[event.step] = tf.make_ndarray(value.tensor).item()
-    return numbers
+            if value.metadata.plugin_data.plugin_name == plugin:
+                tags.add(value.tag)  # Only the first of a tag says what it is.
+            if value.tag in tags:
+                arrays.setdefault(value.tag, {})[event.step] = tf.make_ndarray(value.tensor)
+    return arrays
+
+
+def read_scalars(log_dir):
+    """The numbers of the scalars, as `{tag: {step: number}}`."""
+    found = read_arrays(log_dir, "scalars")
+    return {tag: {step: array.item() for step, array in steps.items()} for tag, steps in found.items()}
 
 
 def read_graphs(log_dir):

@@ -1,20 +1,12 @@
 """Histograms that a test reads back from TensorBoard's event files, and what they should be."""
 
 import numpy as np
-import tensorflow as tf
-from event_helpers import read_events
+from event_helpers import read_arrays
 
 
 def read_histograms(log_dir):
     """The histograms, as `{tag: {step: rows of left end, right end and count}}`."""
-    tables, histograms = {}, set()
-    for event in read_events(log_dir):
-        for value in event.summary.value:
-            if value.metadata.plugin_data.plugin_name == "histograms":
-                histograms.add(value.tag)  # Only the first of a tag says what it is.
-            if value.tag in histograms:
-                tables.setdefault(value.tag, {})[event.step] = tf.make_ndarray(value.tensor)
-    return tables
+    return read_arrays(log_dir, "histograms")
 
 
 def assert_histogram_of(table, values, rtol=1e-5):

@@ -1,6 +1,6 @@
 import keras
-import numpy as np
 import pytest
+from backup_helpers import assert_same
 from training_helpers import batches, network
 
 from kerasdl.callbacks import Backup
@@ -25,15 +25,6 @@ def fit(folder=None, *, epochs=5, crash=None):
         callbacks.append(Backup(folder, callbacks=callbacks[:2]))
     model.fit(batches(6), epochs=epochs, verbose=0, callbacks=callbacks, shuffle=False)
     return model, early
-
-
-def assert_same(model, other):
-    assert model.history.history == other.history.history
-    assert model.history.epoch == other.history.epoch
-    for mine, theirs in zip(model.variables, other.variables, strict=True):
-        np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
-    for mine, theirs in zip(model.optimizer.variables, other.optimizer.variables, strict=True):
-        np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
 
 
 def test_a_training_that_crashed_ends_as_one_that_did_not(tmp_path):
