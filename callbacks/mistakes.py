@@ -67,7 +67,7 @@ class MistakeSummary(Summary):
         classes = class_count(self.model)
         if classes is None:  # A model that is a class of its own must be asked.
             outputs = one_output(Examples(x[:1]).predict(self.model, 0), self.model)
-            classes = np.shape(probabilities(self.model, np.nan_to_num(outputs)))[1]
+            classes = np.asarray(probabilities(self.model, np.nan_to_num(outputs))).shape[1]
         self._names = check_class_names(self.class_names, classes)
         self._labels = check_labels(self._examples.labels_for(self.model), len(self._names))
         if self.model.built:
@@ -85,7 +85,7 @@ class MistakeSummary(Summary):
         # Of several that got no probability at all, the one stands first whose wrong class got more.
         worst = wrong[np.lexsort((wrong, -of_predicted[wrong], of_truth[wrong]))][: self.count]
         truth, answer = ([self._names[each] for each in classes[worst]] for classes in (self._labels, predicted))
-        columns = {
+        columns: dict[str, Any] = {
             "example": worst,
             "true class": truth,
             "predicted": answer,
