@@ -1,0 +1,113 @@
+"""The course: its parts, and the lessons of each in the order in which they are read."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A part of the course.
+
+    Args:
+        title: What it is about.
+        introduction: What one knows after it, in a sentence or two.
+        pictures: Its lessons in reading order, each with the figure that answers its question: the name of a file in
+            `figures/`, without ".png".
+    """
+
+    title: str
+    introduction: str
+    pictures: dict[str, str]
+
+
+PARTS = (
+    Part(
+        "Networks that see",
+        "Every idea that made networks for images deeper, cheaper or better, from LeNet-5 to ConvNeXt: what it is, "
+        "and what it is worth when it stands alone.",
+        {
+            "convolution_from_scratch": "",
+            "lenet": "accuracy",
+            "alexnet_towers": "",
+            "vgg_table": "",
+            "inception_bottleneck": "",
+            "transferable_features": "",
+            "residual_degradation": "",
+            "residual_ensembles": "",
+            "loss_landscape": "",
+            "aggregated_paths": "",
+            "dense_connections": "",
+            "dirac": "",
+            "highway_gates": "",
+            "simpnet": "",
+            "random_wiring": "",
+            "ten_thousand_layers": "",
+            "convnext_steps": "",
+            "compare_networks": "",
+            "fine_tuning": "",
+            "extreme_learning": "",
+        },
+    ),
+    Part(
+        "What they see",
+        "Looking into networks, and measuring whether what one sees is true: what a unit looks for, what an answer "
+        "hangs on, what a network would like to see, and how little it takes to fool it.",
+        {
+            "first_filters": "",
+            "maximal_patches": "",
+            "nearest_neighbors": "",
+            "saliency": "",
+            "guided_backprop": "",
+            "occlusion": "",
+            "class_activation": "",
+            "gradient_ascent": "",
+            "deep_dream": "",
+            "feature_inversion": "",
+            "texture": "",
+            "style_transfer": "",
+            "fooling": "",
+            "adversarial_training": "",
+        },
+    ),
+    Part(
+        "Networks that remember",
+        "Recurrent networks from the equations up: why they forget, the tasks they can be wired for, attention, and "
+        "memories of another kind.",
+        {
+            "elman_from_scratch": "",
+            "gradient_flow": "",
+            "paradigms": "",
+            "word_order": "",
+            "spam": "",
+            "part_of_speech": "",
+            "sleep_stages": "",
+            "shakespeare": "",
+            "length_generalization": "",
+            "translation": "",
+            "captions": "",
+            "balloon": "",
+            "glimpses": "",
+            "cifar_scores_rnn": "",
+            "echo_state": "",
+            "pattern_completion": "",
+        },
+    ),
+    Part(
+        "Networks that are small and fast",
+        "What a network of signs costs and what it keeps, and where the speed comes from.",
+        {
+            "loops_without_vectors": "",
+            "binary_costs": "",
+            "binary_weights": "",
+            "xnor_networks": "",
+        },
+    ),
+    Part(
+        "Many machines",
+        "Trainings that take long: how to watch them, how to lose nothing of them, and how to share them.",
+        {
+            "tensorboard_tour": "",
+            "resume": "",
+            "many_workers": "",
+        },
+    ),
+)
