@@ -95,8 +95,6 @@ PARTS = (
         "Networks that are small and fast",
         "What a network of signs costs and what it keeps, and where the speed comes from.",
         {
-            "loops_without_vectors": "",
-            "binary_costs": "",
             "binary_weights": "",
             "xnor_networks": "",
         },
