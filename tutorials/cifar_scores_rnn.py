@@ -226,7 +226,7 @@ def main(
             errors={
                 of_set: [standard_error(values) for values in each.values()] for of_set, each in in_percent.items()
             },
-            y_label="test images right in %",
+            y_label="test images right in % (± standard error)",
             written="{:.1f}",
             title="Ten scores, fed back (chance: 10 %)",
         ),

@@ -177,7 +177,9 @@ def main(
         metrics |= {f"{key_of(name)}_{kind}": each.mean() for kind, each in measured[name].items()}
     for kind, what in (("hits", "Maps whose maximum is on the object"), ("energy", "Share of the map on the object")):
         means, errors = ([100 * f(measured[name][kind]) for name in order] for f in (np.mean, standard_error))
-        figure = plots.bars({what: means}, order, y_label="%", errors={what: errors}, written="{:.0f}", title=what)
+        figure = plots.bars(
+            {what: means}, order, y_label="% (± standard error)", errors={what: errors}, written="{:.0f}", title=what
+        )
         plots.save(figure, out / "figures" / f"{kind}.png")
 
     # Which figures does Grad-CAM miss? A place of the last maps sees more than a line's width; the best place to see

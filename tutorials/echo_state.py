@@ -238,7 +238,7 @@ def main(
             radii,
             errors={"echo state": over_radii.std(axis=0, ddof=1) / seeds**0.5} if seeds > 1 else None,
             x_label="spectral radius",
-            y_label=f"steps within 0.4 of the truth (at most {horizon:,})",
+            y_label=f"steps within 0.4 of the truth\n(at most {horizon:,}; band: ± standard error)",
             title=f"How long the forecast of {units} random units holds",
         ),
         out / "figures" / "radius.png",

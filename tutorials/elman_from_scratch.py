@@ -238,7 +238,7 @@ def main(
                 "last letter only": [ignorant[~consonant].mean(), ignorant[consonant].mean()],
             },
             ["vowels", "consonants"],
-            y_label="squared error per bit",
+            y_label="squared error per bit (± standard error)",
             errors={"recurrent network": uncertain},
             written="{:.4f}",
             title="It pays to count the vowels",

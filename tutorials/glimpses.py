@@ -240,7 +240,7 @@ def main(
             {f"looks {name}": 100 * right[way].mean(axis=0) for way, name in WAYS.items()},
             errors={f"looks {WAYS[way]}": 100 * values for way, values in spread.items()},
             x_label="looks",
-            y_label="test images right in %",
+            y_label="test images right in % (± standard error)",
             title="What one knows after each look",
         ),
         out / "figures" / "looks.png",

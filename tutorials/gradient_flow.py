@@ -231,7 +231,7 @@ def main(
         plots.lines(
             {f"gradient {name}": np.mean(loss, axis=0) for name, loss in losses.items()},
             x_label="epoch",
-            y_label="training loss",
+            y_label="training loss (± standard error)",
             errors={f"gradient {name}": standard_error(loss) for name, loss in losses.items()},
             title=f"Gradients that explode spoil the training (chance: {np.log(SYMBOLS):.2f})",
         ),
@@ -258,7 +258,7 @@ def main(
             {name: 100 * np.mean(right, axis=0) for name, right in memory.items()},
             lengths,
             x_label="steps between the symbol and the answer",
-            y_label="symbols remembered, in %",
+            y_label="symbols remembered, in % (± standard error)",
             errors={name: 100 * standard_error(right) for name, right in memory.items()},
             log_x=True,
             title=f"Remembered after {epochs * examples:,} training rows (chance: {100 / SYMBOLS:.0f} %)",

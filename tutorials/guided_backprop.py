@@ -243,7 +243,7 @@ def main(
         plots.bars(
             {question: [each.mean() for each in values.values()] for question, values in measured.items()},
             ["guided\nbackprop", "decon-\nvolution", "gradient", "Grad-CAM"],
-            y_label="rank correlation with the map",
+            y_label="rank correlation with the map\n(± standard error)",
             errors={
                 question: [each.std(ddof=1) / np.sqrt(images) for each in values.values()]
                 for question, values in measured.items()
@@ -259,7 +259,7 @@ def main(
             means,
             range(len(layers) + 1),
             x_label="layers dealt anew, from the top",
-            y_label="rank correlation with the true map",
+            y_label="rank correlation with the true map\n(± standard error)",
             errors={name: each.mean(axis=0).std(axis=1, ddof=1) / np.sqrt(images) for name, each in stays.items()},
             title="What is left when the network forgets",
         ),

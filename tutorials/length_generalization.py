@@ -239,7 +239,7 @@ def main(
             {task: {name: row.mean(axis=1) for name, row in found.items()} for task, found in shares.items()},
             ends,
             x_label=f"length of the sequences, at most (dotted: {longest}, the longest in training)",
-            y_label="share all right",
+            y_label="share all right (± standard error)",
             errors={
                 task: {name: row.std(axis=1, ddof=1) / seeds**0.5 for name, row in found.items() if seeds > 1}
                 for task, found in shares.items()

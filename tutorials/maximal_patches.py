@@ -110,7 +110,7 @@ def main(
             {**means, "by chance": [chance] * len(layers)},
             names,
             errors=errors,
-            y_label="most frequent class\namong the 9 best patches",
+            y_label="share of the most frequent class\namong the 9 best patches (± standard error)",
             written="{:.2f}",
             title="Deeper units choose by what a thing is (below: how much a unit sees)",
         ),

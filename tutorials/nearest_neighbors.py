@@ -118,7 +118,7 @@ def main(
             shares,
             list(spaces),
             errors=errors,
-            y_label=f"share of the {neighbors} nearest\nthat are of the same class",
+            y_label=f"share of the {neighbors} nearest that\nare of the same class (± standard error)",
             written="{:.2f}",
             title=f"Neighbours of the same class (by chance: {1 / len(class_names):.2f})",
         ),

@@ -146,7 +146,7 @@ def main(
             means,
             patches,
             x_label="side of the patch in pixels (figures: 12 to 19)",
-            y_label="%",
+            y_label="% (± standard error)",
             errors=errors,
             title="The larger the patch, the less exact",
         ),
@@ -175,7 +175,7 @@ def main(
         plots.bars(
             {"rise": [each.mean() for each in rises.values()]},
             list(rises),
-            y_label="change of the score of “square”",
+            y_label="change of the score of “square”\n(± standard error)",
             errors={"rise": [standard_error(each) for each in rises.values()]},
             written="{:+.2f}",
             title="A patch beside the figure is a figure itself",

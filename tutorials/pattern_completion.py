@@ -195,7 +195,7 @@ def main(
             {"theory for Hebb": [0, 0.138, 0.138, 0.4], **dict.fromkeys(recalled_share, loads)},
             errors=spread,
             x_label="patterns stored per unit",
-            y_label="share recalled",
+            y_label="share recalled (± standard error)",
             title=f"{units} units, {noise / 4:.0%} of each pattern wrong",
         ),
         out / "figures" / "capacity.png",

@@ -192,7 +192,7 @@ def main(
         plots.bars(
             {way: each.mean(axis=1) for way, each in shares.items()},
             [name.replace(" ", "\n") for name in judged],
-            y_label="intersection over union",
+            y_label="intersection over union (± standard error)",
             errors=errors,
             written="{:.2f}",
             title=f"How well {images} objects are cut out",
@@ -215,7 +215,7 @@ def main(
             },
             counts,
             x_label="noisy copies",
-            y_label="of the map on the object, %",
+            y_label="of the map on the object, % (± standard error)",
             errors={"SmoothGrad": 100 * inside.std(axis=1, ddof=1) / np.sqrt(images)},
             log_x=True,
             title="How many noisy copies it takes",
