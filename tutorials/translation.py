@@ -2,9 +2,9 @@
 
 Paper:  [Bahdanau et al., 2014](https://arxiv.org/abs/1409.0473), [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762)
 Run:    python -m tutorials.translation
-Takes:  about 4 minutes on 2 cores (an estimate; 11 on one core among other work)
-Expect: after four epochs a BLEU of 9.4 from the last state alone, 31.8 with attention, 25.7 from the transformer (one
-        seed); 9.5, 33.5 and 27.4 with a beam of four. Attention is ahead from the first epoch on.
+Takes:  4 minutes on one core
+Expect: after four epochs a BLEU of 9.4 from the last state alone, 31.8 with attention, 25.6 from the transformer (one
+        seed); 9.5, 33.5 and 27.9 with a beam of four. Attention is ahead from the first epoch on.
 
 An encoder reads the English sentence; a decoder writes the French one, word by word, beginning with the encoder's last
 state. So a sentence of any length has to go through one vector, and what the decoder needs for its fourth word must be
