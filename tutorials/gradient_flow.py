@@ -4,16 +4,16 @@ Paper:  [Bengio et al., 1994](https://doi.org/10.1109/72.279181);
         [Pascanu et al., 2013](https://arxiv.org/abs/1211.5063);
         [Hochreiter and Schmidhuber, 1997](https://doi.org/10.1162/neco.1997.9.8.1735)
 Run:    python -m tutorials.gradient_flow
-Takes:  about 3 minutes on 2 cores (460 seconds on one, among other programs)
-Expect: without squashing the gradient grows by log s per step, to 8 digits; with tanh by -0.75 at s = 0.5 (log s is
-        -0.69), -0.13 at 1 (0), 0.02 at 1.4 (0.34) and 0.12 at 2 (0.69). Gradients that explode leave 26 ± 1 % of the
-        symbols right after 20 steps (25 % is chance), clipped ones 100 % in each of three seeds. Over 100 steps back
-        the logarithm of the gradient changes per step by -0.133 ± 0.003 in an Elman network of s = 1, -0.176 ± 0.003
-        in an LSTM, 0.016 ± 0.002 in an Elman network of s = 1.4 and 0.025 ± 0.002 in an LSTM that begins with open
-        forget gates. After 100 steps the first two remember 24 ± 1 % and 24 ± 2 %: nothing. The others remember 72 ±
-        24 % and 83 ± 17 %. Over five seeds, 100 steps only and without the LSTM of bias 1, the rotation (s = 1)
-        remembers 30 ± 6 %, s = 1.4 83 ± 15 % and the open gates 85 ± 10 %: both are better than the rotation (3.4 and
-        4.8 standard errors), and no different from each other.
+Takes:  95 seconds on one core
+Expect: after 100 steps an Elman network that begins with a rotation (s = 1) and an LSTM remember 24 ± 1 % and 24 ± 2 %
+        of the symbols: nothing, 25 % is chance. One of s = 1.4 remembers 72 ± 24 % and an LSTM that begins with open
+        forget gates 83 ± 17 % (three seeds). For over these steps the logarithm of the gradient changes per step by
+        -0.133 ± 0.003 and -0.176 ± 0.003 in the first two, by 0.016 ± 0.002 and 0.025 ± 0.002 in the others. Over five
+        seeds, 100 steps only and without the LSTM of bias 1, the rotation remembers 30 ± 6 %, s = 1.4 83 ± 15 % and the
+        open gates 85 ± 10 %: both are better than the rotation (3.4 and 4.8 standard errors), and no different from
+        each other. Without squashing the gradient grows by log s per step, to 8 digits; with tanh by -0.75 at s = 0.5
+        (log s is -0.69), -0.13 at 1 (0), 0.02 at 1.4 (0.34) and 0.13 at 2 (0.69). Gradients that explode leave 26 ± 1 %
+        of the symbols right after 20 steps, clipped ones 100 % in each of three seeds.
 
 To learn that the end of a sequence depends on its beginning, a network needs a gradient that comes all the way back.
 Between two steps of an Elman network it is multiplied by `diag(1 - h_t^2) W_h`, and over a hundred steps by a hundred
