@@ -1,10 +1,12 @@
-"""Which lessons there are, read from their docstrings without importing them."""
+"""Which lessons there are and in which order they are read: from their docstrings, without importing them."""
 
 import ast
 import dataclasses
 import difflib
 import re
 from pathlib import Path
+
+from .course import PARTS, Part
 
 FOLDER = Path(__file__).parent
 FACTS = ("Paper", "Run", "Takes", "Expect")
@@ -30,19 +32,33 @@ class Lesson:
     text: str
     exercises: str
 
+    @property
+    def duration(self) -> str:
+        """How long it takes and on what, without the remarks that follow."""
+        return re.split(r"[,;(]|\.(?!\d)", self.facts["Takes"])[0].strip()
+
 
 def lessons(folder: Path = FOLDER) -> list[Lesson]:
-    """All lessons of a folder: the modules that have a function `main`, by name.
+    """All lessons of a folder in the course's order: the modules that have a function `main`.
+
+    One that the course does not know, as while it is being written, comes after all others.
 
     Args:
         folder: Where to look; the course's own folder unless told otherwise.
     """
+    order = {name: index for index, name in enumerate(name for part in PARTS for name in part.pictures)}
     found = []
     for path in sorted(folder.glob("[!_]*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
         if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
             found.append(read(path, tree))
-    return found
+    return sorted(found, key=lambda lesson: order.get(lesson.name, len(order)))
+
+
+def parts() -> list[tuple[Part, list[Lesson]]]:
+    """The parts of the course, each with its lessons in reading order."""
+    by_name = {lesson.name: lesson for lesson in lessons()}
+    return [(part, [by_name[name] for name in part.pictures]) for part in PARTS]
 
 
 def find(name: str) -> Lesson:

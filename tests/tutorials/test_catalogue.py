@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 import kerasdl.tutorials
-from kerasdl.tutorials import catalogue
+from kerasdl.tutorials import catalogue, course
 from kerasdl.tutorials.__main__ import app
 
 TOY = '''"""Why is the sky blue?
@@ -97,3 +97,32 @@ def test_a_lesson_in_the_place_of_a_command_is_answered_with_how_to_run_it():
     result = CliRunner().invoke(app, ["lenet"])
     assert result.exit_code == 2
     assert "'lenet' is a lesson: run it by `python -m kerasdl.tutorials.lenet`." in result.output
+
+
+def test_every_lesson_stands_in_one_part_of_the_course():
+    named = [name for part in course.PARTS for name in part.pictures]
+    assert len(named) == len(set(named))
+    assert [lesson.name for lesson in catalogue.lessons()] == named
+    assert [(part, [lesson.name for lesson in found]) for part, found in catalogue.parts()] == [
+        (part, list(part.pictures)) for part in course.PARTS
+    ]
+
+
+def test_a_lesson_that_the_course_does_not_know_comes_last(tmp_path):
+    for name in ("lenet", "a_new_one", "convolution_from_scratch"):
+        (tmp_path / f"{name}.py").write_text(TOY)
+    found = [lesson.name for lesson in catalogue.lessons(tmp_path)]
+    assert found == ["convolution_from_scratch", "lenet", "a_new_one"]
+
+
+@pytest.mark.parametrize(
+    ("takes", "duration"),
+    [
+        ("85 seconds on one core", "85 seconds on one core"),
+        ("85 seconds on one core, 60 on two", "85 seconds on one core"),
+        ("4 minutes on one core (with `--full` an hour)", "4 minutes on one core"),
+        ("2.5 minutes on one core. More with `--data mnist`.", "2.5 minutes on one core"),
+    ],
+)
+def test_the_duration_is_what_stands_before_the_remarks(takes, duration):
+    assert catalogue.Lesson("toy", Path(), "", {"Takes": takes}, "", "").duration == duration
