@@ -34,20 +34,9 @@ import tensorflow as tf
 from kerasdl.architectures import pretrained
 from kerasdl.data import load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.photographs import middle_square
 from kerasdl.visualization import activations, deep_dream, plots
 from kerasdl.visualization.__main__ import read_photo
-
-
-def square(picture: tf.Tensor, side: int) -> np.ndarray:
-    """The square in the middle of a picture.
-
-    Args:
-        picture: In colour.
-        side: What it is made to measure.
-    """
-    most = min(picture.shape[:2])
-    cut = tf.image.resize_with_crop_or_pad(picture, most, most)
-    return np.clip(tf.image.resize(cut, (side, side), antialias=True), 0, 1)
 
 
 def coarse_share(changes: np.ndarray, cell: int = 16) -> np.ndarray:
@@ -96,7 +85,7 @@ def main(
     if quick:
         names, epochs, octaves, side = names[:1], 2, 2, 96
     network = pretrained(model, weights=weights, input_shape=(side, side, 3))
-    pictures = np.stack([square(x, side) for x, _ in load(data, split="train[:2]" if quick else "train[:6]")])
+    pictures = np.stack([middle_square(x, side) for x, _ in load(data, split="train[:2]" if quick else "train[:6]")])
     first = pictures[2 % len(pictures)] if photo is None else read_photo(photo, side, side)
     log = tf.summary.create_file_writer(str(out / "logs"))
     metrics: dict[str, float] = {}

@@ -32,14 +32,15 @@ Exercises:
 
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from kerasdl.architectures import pretrained
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.photographs import middle_square
 from kerasdl.visualization import invert_features, plots
+from kerasdl.visualization.__main__ import read_photo
 
 # From the lowest to the highest, by the network's name.
 LAYERS = {
@@ -51,16 +52,11 @@ LAYERS = {
 def square_image(data: str, label: str, photo: Path | None, side: int) -> np.ndarray:
     """The middle of a file's picture, or of the first image with a label, as a square."""
     if photo is not None:
-        image = np.asarray(keras.utils.img_to_array(keras.utils.load_img(photo)), "float32") / 255
-    else:
-        names = info(data).classes
-        if label not in names:
-            raise ValueError(f"`label` must be one of {', '.join(names)}. Received: {label!r}.")
-        image = next(x for x, y in load(data).as_numpy_iterator() if y == names.index(label))
-    short = min(image.shape[:2])
-    top, left = (image.shape[0] - short) // 2, (image.shape[1] - short) // 2
-    image = image[top : top + short, left : left + short]
-    return np.asarray(tf.image.resize(image, (side, side), antialias=True)).clip(0, 1)
+        return read_photo(photo, side, side)
+    names = info(data).classes
+    if label not in names:
+        raise ValueError(f"`label` must be one of {', '.join(names)}. Received: {label!r}.")
+    return middle_square(next(x for x, y in load(data).as_numpy_iterator() if y == names.index(label)), side)
 
 
 @lesson

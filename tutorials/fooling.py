@@ -41,16 +41,9 @@ from kerasdl.adversarial import carlini_wagner, deep_fool, fooling_image, minima
 from kerasdl.architectures import imagenet_classes, pretrained
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.photographs import read_photographs
 from kerasdl.visualization import plots
 from kerasdl.visualization.__main__ import read_photo
-
-
-def the_cat(side: int) -> np.ndarray:
-    """The square in the middle of a photograph that ships with kerasdl."""
-    photographs = load("photos")
-    cat = next(image for image, label in photographs if info("photos").classes[int(label)] == "chelsea")
-    square = tf.image.resize_with_crop_or_pad(cat, min(cat.shape[:2]), min(cat.shape[:2]))
-    return np.clip(tf.image.resize(square, (side, side), antialias=True), 0, 1)
 
 
 def along_the_sign(model: keras.Model, images: np.ndarray, labels: np.ndarray, epsilons: np.ndarray) -> np.ndarray:
@@ -151,7 +144,7 @@ def main(
     words, side = imagenet_classes(), network.input_shape[1]
     if target not in words:
         raise ValueError(f"`target` must be a class of ImageNet, such as ostrich. Received: {target!r}.")
-    picture = (the_cat(side) if photo is None else read_photo(photo, side, side))[None]
+    picture = read_photographs(("chelsea",), side) if photo is None else read_photo(photo, side, side)[None]
     became = fooling_image(network, words.index(target), start=picture, step_size=0.0005, steps=2 if quick else 300)
     before, after = (network.predict(each, verbose=0)[0] for each in (picture, became.images))
     seen = [f"{words[each.argmax()]} {each.max():.0%}" for each in (before, after)]

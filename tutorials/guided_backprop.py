@@ -47,21 +47,12 @@ import tensorflow as tf
 from scipy.stats import rankdata
 
 from kerasdl.architectures import imagenet_classes, pretrained
-from kerasdl.data import info, load
+from kerasdl.data import load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.photographs import read_photographs
 from kerasdl.visualization import activations, deconvolution, grad_cam, guided_backpropagation, plots, saliency
 from kerasdl.visualization.__main__ import read_photo
 from kerasdl.visualization.gradients import image_gradient
-
-
-def load_photographs(size: int, *wanted: str) -> np.ndarray:
-    """The square in the middle of photographs that ship with kerasdl."""
-    names, found = info("photos").classes, {}
-    for image, label in load("photos"):
-        side = min(image.shape[:2])
-        square = tf.image.resize_with_crop_or_pad(image, side, side)
-        found[names[int(label)]] = tf.image.resize(square, (size, size), antialias=True).numpy()
-    return np.stack([found[name] for name in wanted])
 
 
 def strength(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
@@ -136,7 +127,7 @@ def main(
     network = pretrained(model) if weights is None else pretrained(model, weights=weights)
     size = network.input_shape[1]
     wanted = ("chelsea",) if quick else ("chelsea", "coffee", "flower")
-    photographs = load_photographs(size, *wanted) if photo is None else read_photo(photo, size, size)[None]
+    photographs = read_photographs(wanted, size) if photo is None else read_photo(photo, size, size)[None]
     probabilities = network.predict(photographs, verbose=0)
     names = [f"{imagenet_classes()[each.argmax()]} {each.max():.0%}" for each in probabilities]
 

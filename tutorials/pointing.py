@@ -3,9 +3,6 @@
 import numpy as np
 import scipy.ndimage
 import scipy.stats
-import tensorflow as tf
-
-from kerasdl.data import info, load
 
 NEAR = 2.0  # Pixels of 64: the margin of the pointing game, 15 pixels on photographs of 500.
 
@@ -48,21 +45,6 @@ def rank_correlations(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
     ranks = [scipy.stats.rankdata(np.abs(each).reshape(len(each), -1), axis=1) for each in (maps, others)]
     one, other = (each - each.mean(axis=1, keepdims=True) for each in ranks)
     return (one * other).sum(axis=1) / np.maximum(np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1), 1e-12)
-
-
-def read_photographs(names: tuple[str, ...], side: int) -> np.ndarray:
-    """The square in the middle of photographs of the data set `photos`, made this high and wide.
-
-    Args:
-        names: Which ones.
-        side: Pixels.
-    """
-    found = {}
-    for image, label in load("photos"):
-        most = min(image.shape[:2])
-        square = tf.image.resize_with_crop_or_pad(image, most, most)
-        found[info("photos").classes[int(label)]] = tf.image.resize(square, (side, side), antialias=True).numpy()
-    return np.clip([found[name] for name in names], 0, 1)
 
 
 def standard_error(values: np.ndarray) -> float:

@@ -42,22 +42,13 @@ import tensorflow as tf
 from scipy.ndimage import gaussian_filter
 
 from kerasdl.architectures import imagenet_classes, pretrained
-from kerasdl.data import info, load
+from kerasdl.data import load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.photographs import read_photographs
 from kerasdl.visualization import integrated_gradients, plots, saliency, segment, smooth_grad
 from kerasdl.visualization.__main__ import read_photo
 
 PHOTOGRAPHS = ("chelsea", "coffee", "flower", "rocket")
-
-
-def load_photographs(size: int) -> np.ndarray:
-    """The square in the middle of four photographs that ship with kerasdl."""
-    names, found = info("photos").classes, {}
-    for image, label in load("photos"):
-        side = min(image.shape[:2])
-        square = tf.image.resize_with_crop_or_pad(image, side, side)
-        found[names[int(label)]] = tf.image.resize(square, (size, size), antialias=True).numpy()
-    return np.stack([found[name] for name in PHOTOGRAPHS])
 
 
 def maps_of(model: keras.Model, images: np.ndarray, count: int, deviation: float) -> dict[str, np.ndarray]:
@@ -116,7 +107,7 @@ def main(
     # gradient, as fine as the pixels. Each map is blurred by two pixels, or a slide shows nothing but that grid.
     network = pretrained(model) if weights is None else pretrained(model, weights=weights)
     size = network.input_shape[1]
-    photographs = load_photographs(size) if photo is None else read_photo(photo, size, size)[None]
+    photographs = read_photographs(PHOTOGRAPHS, size) if photo is None else read_photo(photo, size, size)[None]
     photographs = photographs[:1] if quick else photographs
     probabilities = network.predict(photographs, verbose=0)
     names = [f"{imagenet_classes()[each.argmax()]} {each.max():.0%}" for each in probabilities]

@@ -40,7 +40,9 @@ import tensorflow as tf
 from kerasdl.architectures import pretrained
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.photographs import middle_square
 from kerasdl.visualization import plots, transfer_style
+from kerasdl.visualization.__main__ import read_photo
 
 # Where the content is read, high enough that colours and strokes are free, and where the styles are, below.
 LAYERS = {
@@ -57,21 +59,8 @@ def squares(data: str, labels: list[str], side: int) -> np.ndarray:
             raise ValueError(f"`content` and `styles` must be among {', '.join(names)}. Received: {label!r}.")
     for image, label in load(data).as_numpy_iterator():
         if names[label] not in found:
-            found[names[label]] = square(image, side)
+            found[names[label]] = middle_square(image, side)
     return np.stack([found[label] for label in labels])
-
-
-def square(image: np.ndarray, side: int) -> np.ndarray:
-    """The middle of an image."""
-    short = min(image.shape[:2])
-    top, left = (image.shape[0] - short) // 2, (image.shape[1] - short) // 2
-    image = image[top : top + short, left : left + short]
-    return np.asarray(tf.image.resize(image, (side, side), antialias=True)).clip(0, 1)
-
-
-def read(photo: Path, side: int) -> np.ndarray:
-    """The middle of a file's picture."""
-    return square(keras.utils.img_to_array(keras.utils.load_img(photo)) / 255, side)
 
 
 def with_mean_pooling(model: keras.Model) -> keras.Model:
@@ -136,9 +125,9 @@ def main(
     )
     images = squares(data, [content, *names], side)
     if photo is not None:
-        images[0] = read(photo, side)
+        images[0] = read_photo(photo, side, side)
     if style_photo is not None:
-        images[1] = read(style_photo, side)
+        images[1] = read_photo(style_photo, side, side)
     target, painters = images[:1], images[1:]
     above, below = LAYERS[model]
     options: dict[str, Any] = {
