@@ -8,6 +8,7 @@ import dataclasses
 from typing import Any
 
 import keras
+from published_counts import CIFAR_RESNETS, CONVNEXT, DENSE, RESIDUAL, SIMPNETS, VGG
 
 from kerasdl import architectures
 
@@ -75,57 +76,6 @@ def highway_maps(*channels: int) -> tuple[tuple[int, int, int], ...]:
     return tuple((side, side, count) for side, count in zip((32, 16, 8, 8), channels, strict=True))
 
 
-# Trainable parameters, multiply-adds, and the maps at the end of stages 2 to 5.
-RESIDUAL = {
-    "resnet18": (11_689_512, 1_814_073_344, 1),
-    "resnet34": (21_797_672, 3_663_761_408, 1),
-    # Without their shortcuts: three projections with their normalisations are gone.
-    "plain18": (11_689_512 - 173_824, 1_814_073_344 - 19_267_584, 1),
-    "plain34": (21_797_672 - 173_824, 3_663_761_408 - 19_267_584, 1),
-    "resnet50": (25_557_032, 3_857_973_248, 4),
-    "resnet101": (44_549_160, 7_570_194_432, 4),
-    "resnet152": (60_192_808, 11_282_415_616, 4),
-    "resnet200": (64_673_832, None, 4),
-    "resnext50_32x4d": (25_028_904, 4_230_479_872, 4),
-    "resnext101_32x4d": (44_177_704, 7_969_996_800, 4),
-    "resnext101_64x4d": (83_455_272, 15_460_270_080, 4),
-}
-CIFAR_RESNETS = {
-    20: (269_722, 40_551_040),
-    32: (464_154, 68.86e6),
-    44: (658_586, 97.17e6),
-    56: (853_018, 125.49e6),
-    110: (1_727_962, 252.89e6),
-}
-VGG = {
-    "vgg_a": (132_863_336, 7_609_090_048),
-    "vgg_a_lrn": (132_863_336, 7_609_090_048),
-    "vgg_b": (133_047_848, 11_308_466_176),
-    "vgg_c": (133_638_952, 11_770_888_192),
-    "vgg_d": (138_357_544, 15_470_264_320),
-    "vgg_e": (143_667_240, 19_632_062_464),
-    "vgg16": (138_357_544, 15_470_264_320),
-    "vgg19": (143_667_240, 19_632_062_464),
-}
-DENSE = {
-    "densenet121": (7_978_856, 2_834_161_664, 1024, 1024),
-    "densenet169": (14_149_480, 3_359_843_328, 1280, 1664),
-    "densenet201": (20_013_928, 4_291_365_888, 1792, 1920),
-    "densenet264": (33_337_704, 5_751_653_376, 2304, 2688),
-}
-CONVNEXT = {
-    "convnext_tiny": (28_589_128, 4.4555e9, 96),
-    "convnext_small": (50_223_688, 8.6837e9, 96),
-    "convnext_base": (88_591_464, 15.3547e9, 128),
-    "convnext_large": (197_767_336, 34.3614e9, 192),
-}
-SIMPNETS = {
-    "300k": (300_964, 50, 58, 90),
-    "600k": (601_021, 72, 81, 120),
-    "1m": (1_001_296, 85, 110, 150),
-    "5m": (5_478_223, 192, 288, 432),
-    "8.9m": (8_902_729, 182, 430, 600),
-}
 # A normalisation takes away whatever the bias before it adds.
 BEFORE_A_NORM = r"stage\d_conv\d+/bias"
 ALEX = ((13, 13, 256), (6, 6, 256))

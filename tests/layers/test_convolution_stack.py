@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import check_layer
 
 from kerasdl.initializers import DeltaOrthogonal
 from kerasdl.layers import DeepConvolutionStack
-from tests.helpers import check_layer
 
 
 def chain(layer, x):

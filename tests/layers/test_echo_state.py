@@ -2,10 +2,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import check_layer
 
 from kerasdl.architectures import solve_readout
 from kerasdl.layers import EchoState, EchoStateCell
-from tests.helpers import check_layer
 
 
 def _in_numpy(layer, inputs, mask=None, state=None):

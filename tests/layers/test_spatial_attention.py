@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import check_layer
 
 from kerasdl.layers import AddCoordinates, SpatialAttention
-from tests.helpers import check_layer
 
 
 def looked(layer, query, features):

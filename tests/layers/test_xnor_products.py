@@ -1,7 +1,6 @@
 """Products of signs: exact integers, padded with signs, and scaled afterwards, against integer loops in NumPy."""
 
 import functools
-import re
 import time
 
 import keras
@@ -9,44 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import check_layer
+from sign_padding import OPTIONS, pads, signs
 
 import kerasdl
-from kerasdl.layers import (
-    BinaryConv2D,
-    TernaryConv2D,
-    XnorConv2D,
-    XnorDense,
-    approx_sign,
-    sign_ste,
-    swish_sign,
-    ternary_ste,
-    xnor_products,
-)
-
-OPTIONS = [
-    {},
-    {"padding": "same"},
-    {"padding": "same", "pad_value": -1, "strides": 2},
-    {"padding": "same", "strides": (3, 2), "kernel_size": (2, 5)},
-    {"padding": "same", "dilation_rate": (2, 1), "kernel_size": (3, 2)},
-    {"padding": "same", "groups": 2, "pad_value": -1},
-    {"padding": "same", "kernel_size": 1, "strides": 2},
-]
-
-
-def signs(x):
-    return np.where(np.asarray(x) >= 0, 1, -1)
-
-
-def pads(layer, shape):
-    """How "same" pads: as little as gives ceil(size / stride) outputs, the larger half at the end."""
-    widths = []
-    options = (layer.kernel_size, layer.strides, layer.dilation_rate)
-    for size, kernel, stride, dilation in zip(shape, *options, strict=True):
-        outputs = -(-size // stride)
-        total = max((outputs - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
-        widths.append((total // 2, total - total // 2) if layer.padding == "same" else (0, 0))
-    return widths
+from kerasdl.layers import BinaryConv2D, TernaryConv2D, XnorConv2D, XnorDense, sign_ste, xnor_products
 
 
 def convolve(layer, images, kernel, pad_value):
@@ -236,90 +201,6 @@ def test_sums_are_exact_also_in_half_precision(policy, half):
         np.testing.assert_array_equal(each.kernel_signs(), signs(kernel))
 
 
-@pytest.mark.parametrize("estimator", ["sign_ste", approx_sign])
-def test_gradients_pass_the_signs_by_their_formulas(estimator):
-    """Against the stock convolution of the signs, whose gradients are multiplied by the slopes."""
-    rng = np.random.default_rng(0)
-    images = tf.constant(rng.normal(size=(2, 6, 6, 4)), "float32")
-    layer = XnorConv2D(5, 3, estimator=estimator, use_bias=False)
-    layer.build(images.shape)
-    layer.kernel.assign(rng.normal(scale=0.8, size=layer.kernel.shape))
-    kernel = np.asarray(layer.kernel)
-    upstream = tf.constant(rng.normal(size=(2, 4, 4, 5)), "float32")
-    with tf.GradientTape() as tape:
-        tape.watch(images)
-        outputs = layer(images)
-    by_images, by_kernel = tape.gradient(outputs, [images, layer.trainable_weights[0]], upstream)
-    x, w = tf.constant(signs(images), "float32"), tf.constant(signs(kernel), "float32")
-    alpha = np.abs(kernel).mean((0, 1, 2))
-    with tf.GradientTape() as tape:
-        tape.watch([x, w])
-        sums = tf.nn.conv2d(x, w, 1, "VALID")
-    by_x, by_w = (np.asarray(each) for each in tape.gradient(sums, [x, w], upstream * alpha))
-    size = np.abs(images)
-    slope = np.maximum(2 - 2 * size, 0) if estimator is approx_sign else size <= 1
-    np.testing.assert_allclose(by_images, by_x * slope, rtol=1e-4, atol=1e-5)
-    through_alpha = np.sign(kernel) / kernel[..., 0].size * tf.reduce_sum(upstream * sums, (0, 1, 2)).numpy()
-    np.testing.assert_allclose(by_kernel, by_w * (np.abs(kernel) <= 1) + through_alpha, rtol=1e-4, atol=1e-4)
-
-
-def defined(layer, images, kernel, upstream):
-    """The layer by its definition, with images that are padded, in float64; gradients as TensorFlow has them."""
-    widths = [(0, 0), *pads(layer, images.shape[1:3]), (0, 0)]
-    padded, sizes = tf.pad(sign_ste(images), widths, constant_values=layer.pad_value), tf.pad(tf.abs(images), widths)
-    # Not all of TensorFlow's convolutions of spread kernels have a gradient: zeros between the taps.
-    sides = zip(layer.kernel_size, layer.dilation_rate, strict=True)
-    spread = [np.eye((size - 1) * rate + 1)[::rate] for size, rate in sides]
-    box = tf.ones((*layer.kernel_size, kernel.shape[2], layer.filters)) / np.prod(kernel.shape[:3])
-    taps, box = (tf.einsum("ia,jb,ijcf->abcf", *spread, tf.cast(each, "float64")) for each in (sign_ste(kernel), box))
-    shares, outputs = [tf.split(each, layer.groups, -1) for each in (padded, taps, sizes, box)], []
-    for part, weights, size, mean in zip(*shares, strict=True):
-        sums = tf.nn.conv2d(part, weights, layer.strides, "VALID")
-        outputs.append(sums * tf.nn.conv2d(size, mean, layer.strides, "VALID") if layer.input_scale else sums)
-    return tf.concat(outputs, -1) * tf.reduce_mean(tf.abs(kernel), (0, 1, 2)) * upstream
-
-
-@pytest.mark.parametrize("input_scale", [False, True])
-@pytest.mark.parametrize("options", [*OPTIONS, {"padding": "same", "kernel_size": 5, "strides": 3, "pad_value": -1}])
-def test_gradients_are_those_of_the_definition_where_signs_stand_around_the_image(options, input_scale):
-    rng = np.random.default_rng(0)
-    images = rng.normal(size=(2, 7, 6, 4)).astype("float32")
-    layer = XnorConv2D(6, **{"kernel_size": 3} | options, input_scale=input_scale, use_bias=False)
-    layer.build(images.shape)
-    layer.kernel.assign(rng.normal(scale=0.7, size=layer.kernel.shape))
-    upstream = rng.normal(size=layer.compute_output_shape(images.shape)).astype("float32")
-    results = []
-    for dtype in ("float32", "float64"):
-        x, weights = tf.constant(images, dtype), tf.constant(layer.kernel.numpy(), dtype)
-        with tf.GradientTape() as tape:
-            tape.watch([x, weights])
-            if dtype == "float32":
-                values, weights = layer(x) * upstream, layer.trainable_weights[0]
-            else:
-                values = defined(layer, x, weights, upstream.astype(dtype))
-        results.append([values, *tape.gradient(values, [x, weights])])
-    for found, expected in zip(*results, strict=True):
-        assert np.abs(expected).max() > 0.1
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
-
-
-def test_learns_the_signs_of_another_layer():
-    """What one layer of signs computes, another learns from examples."""
-    rng = np.random.default_rng(0)
-    rows = rng.normal(size=(3000, 15)).astype("float32")
-    kernel = signs(rng.normal(size=(15, 4)))
-    labels = (signs(rows) @ kernel > 0).astype("float32")
-    layer = XnorDense(4, use_bias=False)
-    inputs = keras.Input((15,))
-    model = keras.Model(inputs, layer(inputs))
-    loss = keras.losses.BinaryCrossentropy(from_logits=True)
-    falling = keras.optimizers.schedules.CosineDecay(0.02, 200)
-    model.compile(keras.optimizers.Adam(falling), loss)
-    model.fit(rows, labels, 300, epochs=20, verbose=0)
-    # Of the seeds 0 to 3 one leaves a single sign of sixty wrong, the others none.
-    assert np.mean(layer.kernel_signs() == kernel) >= 0.95
-
-
 @pytest.mark.slow
 def test_trains_about_as_fast_as_the_stock_layer():
     """Signs are cheap beside products; `pytest -s -m slow` prints how cheap."""
@@ -347,62 +228,3 @@ def test_trains_about_as_fast_as_the_stock_layer():
     ratios = {kind: np.median(each) / np.median(times["stock"]) for kind, each in times.items()}
     print("\n" + ", ".join(f"{kind} {ratio:.2f}" for kind, ratio in ratios.items()))
     assert max(ratios.values()) < 1.3
-
-
-@keras.saving.register_keras_serializable(package="test_xnor_products")
-def plain_sign(x):
-    return x + tf.stop_gradient(sign_ste(x) - x)
-
-
-def test_takes_an_estimator_of_ones_own(tmp_path):
-    layer = XnorDense(3, estimator=plain_sign)
-    assert layer.get_config()["estimator"] == "test_xnor_products>plain_sign"
-    assert XnorDense(3, estimator="test_xnor_products>plain_sign").estimator is plain_sign
-    assert XnorDense(3, estimator=sign_ste).get_config()["estimator"] == "sign_ste"
-    inputs = keras.Input((4,))
-    model = keras.Model(inputs, layer(inputs))
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    assert loaded.layers[-1].estimator is plain_sign
-
-
-def refuse(text, make):
-    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
-        make()
-
-
-def test_refuses_wrong_arguments():
-    for wrong in (0, True, 2, "same", None, np.array([1, 1])):
-        refuse(
-            "`pad_value` must be 1 or -1: the inputs are signs, and there is no sign 0. "
-            f"Received: pad_value={wrong!r}.",
-            lambda wrong=wrong: XnorConv2D(3, 3, pad_value=wrong),
-        )
-    refuse(
-        "XnorConv2D works on channels_last only: pass data_format='channels_last' and images of shape "
-        "(batch, height, width, channels). Received: data_format='channels_first'.",
-        lambda: XnorConv2D(3, 3, data_format="channels_first"),
-    )
-    refuse("`weight_scale` must be True or False. Received: weight_scale=2.", lambda: XnorDense(3, weight_scale=2))
-    refuse("`input_scale` must be True or False. Received: input_scale='K'.", lambda: XnorDense(3, input_scale="K"))
-    assert XnorDense(3, input_scale=np.True_).get_config()["input_scale"] is True
-    assert XnorConv2D(3, 3, pad_value=np.int64(-1)).get_config()["pad_value"] == -1
-
-
-def test_refuses_estimators_that_are_no_sign_or_get_lost():
-    def lost(x):
-        return sign_ste(x)
-
-    for wrong in ("step", lost, 3, functools.partial(swish_sign, beta=2.0), keras.layers.Activation(sign_ste)):
-        refuse(
-            "`estimator` must be one of ['approx_sign', 'sign_ste', 'swish_sign'], or a function that "
-            "@keras.saving.register_keras_serializable() has registered, so that a saved model finds it again. "
-            f"Received: estimator={wrong!r}.",
-            lambda wrong=wrong: XnorDense(3, estimator=wrong),
-        )
-    refuse(
-        "`estimator` must give +1 where x >= 0 and -1 elsewhere: the packed engine knows no other signs. Received: "
-        f"estimator={ternary_ste!r}, which makes [-1.0, -1.0, 0.0, 0.0, 1.0, 1.0] of [-2.0, -0.5, -0.0, 0.0, 0.5, "
-        "2.0].",
-        lambda: XnorConv2D(3, 3, estimator=ternary_ste),
-    )

@@ -6,45 +6,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_translators import KINDS, PAIRS, SOURCE, TARGET, make
 
 from kerasdl import training
-from kerasdl.sequences import (
-    corpus_bleu,
-    translate,
-    translation_batches,
-    translations,
-    translator,
-    vocabulary,
-)
+from kerasdl.sequences import corpus_bleu, translate, translation_batches, translations, translator
 from kerasdl.sequences.encoder_decoder import recurrent_steps
 from kerasdl.sequences.transformer import transformer_steps
 
-PAIRS = [
-    ("I see a dog.", "Je vois un chien."),
-    ("You see.", "Tu vois."),
-    ("A cat sees me now", "Un chat me voit maintenant"),
-    ("", "vide"),
-]
-SOURCE, TARGET = (vocabulary([pair[side] for pair in PAIRS]) for side in (0, 1))
-KINDS = {
-    "elman": {"cell": "elman", "dropout": 0.1},
-    "gru": {"cell": "gru", "layers": 2},
-    "lstm": {"cell": "lstm", "bidirectional": False, "layers": 2, "embedding": 5},
-    "last state": {"cell": "elman", "attention": False},
-    "last states": {"cell": "lstm", "attention": False},
-    "transformer": {"cell": "transformer", "layers": 2, "dropout": 0.1},
-}
 # Keras says so where a sentence has one word, and nothing is compiled.
 pytestmark = pytest.mark.filterwarnings("ignore:.*You are using a softmax over axis")
-
-
-def make(kind="gru", seed=1, **options):
-    keras.utils.set_random_seed(seed)
-    model = translator(SOURCE, TARGET, **{"units": 8, **KINDS[kind], **options})
-    # Sharper than at the start, so that what a step sees makes a difference.
-    for weight in model.trainable_weights:
-        weight.assign(weight * 2)
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -149,38 +119,6 @@ def test_greedy_search_is_a_loop_that_takes_the_likeliest_word(kind, tmp_path, m
 search = translations.beam_search
 
 
-def test_batches_have_the_strings_and_the_numbers_of_the_words(small):
-    model = small
-    data = tf.data.Dataset.from_tensor_slices(tuple(map(list, zip(*PAIRS, strict=True))))
-    for pairs in (PAIRS, data.batch(3)):
-        (inputs, words), *others = translation_batches(model, pairs, batch_size=4)
-        assert not others
-        assert inputs["source"].numpy().tolist() == [pair[0].encode() for pair in PAIRS]
-        names = np.array(model.get_layer("target_words").get_vocabulary())
-        assert [" ".join(names[row[row > 0]]) for row in words.numpy()] == [
-            "je vois un chien . [END]",
-            "tu vois . [END]",
-            "un chat me voit maintenant [END]",
-            "vide [END]",
-        ]
-
-
-def test_shuffled_batches_are_other_ones_in_each_epoch_and_of_similar_lengths(small):
-    model = small
-    pairs = [(f"a {'cat ' * (number % 8)}", f"{number} {'chat ' * (number % 8)}") for number in range(64)]
-    data = translation_batches(model, pairs, batch_size=8, shuffle=True, seed=3)
-    assert len(data) == 8
-    first, second = list(data), list(data)
-    epochs = [[text for inputs, _ in each for text in inputs["target"].numpy().tolist()] for each in (first, second)]
-    assert epochs[0] != epochs[1]
-    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(target.encode() for _, target in pairs)
-    shapes = [words.shape[1] for _, words in first]
-    assert np.mean([int((words != 0).numpy().sum()) / words.numpy().size for _, words in first]) > 0.95
-    assert shapes != sorted(shapes)
-    again = translation_batches(model, pairs, batch_size=8, shuffle=True, seed=3)
-    assert [t for inputs, _ in again for t in inputs["target"].numpy().tolist()] == epochs[0]
-
-
 def test_parameters_are_those_of_the_papers_formulas():
     words, written, units = len(SOURCE) + 2, len(TARGET) + 4, 8
     gru = make("gru", layers=1)
@@ -194,28 +132,6 @@ def test_parameters_are_those_of_the_papers_formulas():
     looking, feed_forward, norm = 4 * (units + 1) * units, 8 * units * units + 5 * units, 2 * units
     expected = (words + written) * units + 3 * looking + 2 * feed_forward + 7 * norm + (units + 1) * written
     assert transformer.count_params() == expected
-
-
-def test_bleu_is_what_one_counts_by_hand():
-    # Six words each: 5 of 6 words, 3 of 5 pairs, 2 of 4 threes, 1 of 3 fours, each seen in the reference.
-    assert corpus_bleu(["the cat sat on a mat"], ["The cat sat on the mat"]) == pytest.approx(
-        100 * (5 / 6 * 3 / 5 * 2 / 4 * 1 / 3) ** 0.25
-    )
-    # The paper's own example: "the" seven times counts twice.
-    assert corpus_bleu(["the the the the the the the"], ["the cat is on the mat"], longest=1) == pytest.approx(
-        100 * 2 / 7
-    )
-    # Too short: all runs are right, times exp(1 - 6 / 4); the counts are those of both sentences together.
-    assert corpus_bleu(["the cat sat on"], ["the cat sat on the mat"]) == pytest.approx(100 * np.exp(-0.5))
-    assert corpus_bleu(["a b c d", "x"], ["a b c d", "y"]) == pytest.approx(100 * (4 / 5) ** 0.25)
-    assert corpus_bleu(["a b c d", ""], ["a b c d", ""]) == pytest.approx(100)
-    assert corpus_bleu(["a b c"], ["a b c"]) == 0  # has no run of four
-    with pytest.raises(ValueError, match=r"at least one. Received: 0 translations and 1 references.$"):
-        corpus_bleu([], ["a"])
-    with pytest.raises(TypeError, match=r"^`references` must be many texts, .* Received: one text, 'abc'.$"):
-        corpus_bleu(["a", "b", "c"], "abc")  # not letter by letter
-    with pytest.raises(ValueError, match=r"^`longest` must be a whole number of at least 1. Received: longest=0.$"):
-        corpus_bleu(["a"], ["a"], longest=0)
 
 
 @pytest.mark.parametrize(
@@ -296,33 +212,6 @@ def test_sentences_come_as_lists_arrays_tensors_and_data_sets(small):
     data = tf.data.Dataset.from_tensor_slices(sentences)
     for each in (np.array(sentences), tf.constant(sentences), data, data.batch(2), iter(sentences)):
         assert translate(small, each, length=4).sentences == expected
-
-
-def test_other_models_and_other_data_are_refused(small):
-    other = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)], name="other")
-    for call in (lambda: translate(other, ["a"]), lambda: translation_batches(other, PAIRS)):
-        with pytest.raises(
-            TypeError, match=r"^`model` must be one that kerasdl.sequences.translator made. Received: <"
-        ):
-            call()
-    model = small
-    for pairs in ([("a", 1)], ["a"], tf.data.Dataset.from_tensor_slices(["a"])):
-        with pytest.raises(TypeError, match=r"^`pairs` must be pairs of strings, \(source, target\). Received: "):
-            translation_batches(model, pairs)
-    for pairs in (None, 3, "ab"):
-        with pytest.raises(TypeError, match=r"^`pairs` must be a list or a data set of \(source, target\). Received: "):
-            translation_batches(model, pairs)
-    # All sources and all targets, which would pass for two pairs.
-    for pairs in ((["a", "b"], ["c", "d"]), (("a", "b"), ("c", "d"))):
-        with pytest.raises(TypeError, match=r"list\(zip\(sources, targets\)\) makes pairs of them.$"):
-            translation_batches(model, pairs)
-    with pytest.raises(ValueError, match=r"^`pairs` must be text that UTF-8 can encode"):
-        translation_batches(model, [("a", "\ud800")])
-    for name, value in (("batch_size", 0), ("batch_size", 2.5), ("seed", None)):
-        with pytest.raises(ValueError, match=rf"^`{name}` must be a whole number of at least ."):
-            translation_batches(model, PAIRS, **{name: value})
-    with pytest.raises(ValueError, match=r"^`pairs` must hold at least one pair of strings. Received: none.$"):
-        translation_batches(model, [])
 
 
 @pytest.mark.parametrize("kind", ["last state", "transformer"])
