@@ -6,8 +6,9 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-# Okabe and Ito's palette: told apart also by colour-blind eyes. Black first, for what the others are compared with.
 COLOURS = ("#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")
+"""Okabe and Ito's palette: told apart also by colour-blind eyes. Black first, for what the others are compared with."""
+
 STYLE: Any = {"font.size": 15, "axes.titlesize": 16, "axes.spines.top": False, "axes.spines.right": False}
 # For what shows names and words, in which two dollar signs are no formula. Axes of powers of ten need the formulas.
 STYLE_OF_NAMES: Any = {**STYLE, "text.parse_math": False}
