@@ -85,3 +85,13 @@ def test_wrong_numbers_are_explained(draw, text):
     with pytest.raises(ValueError) as error:  # noqa: PT011
         draw()
     assert str(error.value) == text
+
+
+@pytest.mark.parametrize(
+    ("places", "ticks"),
+    [((8, 16, 24, 32), [8, 16, 24, 32]), ((5,), [5]), ((1, 2, 3, 100), [0, 15, 30, 45, 60, 75, 90])],
+)
+def test_few_places_are_named_on_the_axis_unless_they_stand_too_near(places, ticks):
+    figure = plots.lines({"a": np.arange(len(places))}, places, x_label="size", y_label="share")
+    low, high = figure.axes[0].get_xlim()
+    assert [tick for tick in figure.axes[0].get_xticks() if low <= tick <= high] == ticks

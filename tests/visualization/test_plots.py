@@ -143,3 +143,10 @@ def test_a_title_with_dollar_signs_is_no_formula(tmp_path):
     figure = plots.image_grid(np.zeros((1, 4, 4)), [r"$5 to \$ 10$"])
     plots.save(figure, tmp_path / "prices.png")
     assert not figure.axes[0].title.get_parse_math()
+
+
+def test_many_images_in_a_row_are_smaller_and_not_the_letters():
+    figure = plots.image_grid(np.zeros((12, 4, 4)), ["an ankle boot, or a shoe"] * 12, columns=12)
+    # On a slide of 10 inches, the width of a figure is what its letters shrink by: 13 points to 8.
+    assert 13 * 10 / figure.get_figwidth() > 8
+    assert max(len(line) for line in figure.axes[0].get_title().split("\n")) <= 13

@@ -58,6 +58,9 @@ def lines(
                 axes.set_xticks(sorted(stands), [f"{place:g}" for place in sorted(stands)])
         elif all(place.is_integer() for place in stands):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            # Where few values stand, and not one beside the other, the axis says where.
+            if len(stands) <= 8 and np.diff(sorted(stands)).min(initial=np.inf) >= (max(stands) - min(stands)) / 12:
+                axes.set_xticks(sorted(stands))
         if log_y:
             axes.set_yscale("log")
             _say_plainly(axes.yaxis)

@@ -44,12 +44,14 @@ def image_grid(
     if columns is None:
         columns = min(len(images), math.ceil(math.sqrt(2 * len(images))))
     rows = math.ceil(len(images) / columns)
+    # In inches; more than eight in a row are smaller, or the letters of the whole are too small on a slide.
+    side = min(1.9, 15.2 / columns)
     if titles is not None:
         # As many letters as fit above an image.
-        titles = ["\n".join(fill(line, 19) for line in text.split("\n")) for text in titles]
+        titles = ["\n".join(fill(line, round(10 * side)) for line in text.split("\n")) for text in titles]
     title_lines = max((text.count("\n") + 1 for text in titles), default=0) if titles else 0
     with matplotlib.rc_context(STYLE):
-        size = (1.9 * columns + 0.3, (1.9 + 0.28 * title_lines) * rows + (0.6 if title else 0.2))
+        size = (side * columns + 0.3, (side + 0.28 * title_lines) * rows + (0.6 if title else 0.2))
         figure = blank_figure(*size)
         for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
             axes.set_axis_off()
