@@ -91,8 +91,8 @@ PARTS = (
     ),
     Part(
         "Networks that are small and fast",
-        "What an answer costs in weights, in operations and in time, how few of each are enough, and how fast a network is "
-        "that is made of signs.",
+        "What an answer costs in weights, in operations and in time, how few of each are enough, and how fast a "
+        "network of signs can be.",
         {
             "compare_networks": "",
             "simpnet": "",
