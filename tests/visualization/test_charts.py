@@ -89,9 +89,25 @@ def test_wrong_numbers_are_explained(draw, text):
 
 @pytest.mark.parametrize(
     ("places", "ticks"),
-    [((8, 16, 24, 32), [8, 16, 24, 32]), ((5,), [5]), ((1, 2, 3, 100), [0, 15, 30, 45, 60, 75, 90])],
+    [
+        ((8, 16, 24, 32), [8, 16, 24, 32]),
+        ((0, 0.05, 0.1), [0, 0.05, 0.1]),
+        ((5,), [5]),
+        ((1, 2, 3, 100), [0, 15, 30, 45, 60, 75, 90]),
+    ],
 )
 def test_few_places_are_named_on_the_axis_unless_they_stand_too_near(places, ticks):
     figure = plots.lines({"a": np.arange(len(places))}, places, x_label="size", y_label="share")
     low, high = figure.axes[0].get_xlim()
     assert [tick for tick in figure.axes[0].get_xticks() if low <= tick <= high] == ticks
+
+
+def test_many_bars_make_no_figure_too_wide_for_a_slide():
+    narrow, wide = (
+        plots.bars({name: [1.0] * 6 for name in "abcdefgh"[:count]}, list("uvwxyz"), y_label="share")
+        for count in (2, 4)
+    )
+    assert (narrow.get_figwidth(), wide.get_figwidth()) == (12, 15)
+    # Beside the bars the legend would take their room.
+    wide.draw_without_rendering()
+    assert wide.legends[0].get_window_extent().y1 < wide.axes[0].get_window_extent().y0
