@@ -5,9 +5,9 @@ Paper:  CAM [Zhou et al., 2015](https://arxiv.org/abs/1512.04150);
         the pointing game [Zhang et al., 2016](https://arxiv.org/abs/1608.00507);
         sanity checks [Adebayo et al., 2018](https://arxiv.org/abs/1810.03292)
 Run:    python -m tutorials.class_activation
-Takes:  about 90 seconds on 2 cores
+Takes:  90 seconds on one core
 Expect: the maximum is on the object in 98 % of the maps (200 test images) with guided backpropagation, occlusion and
-        SmoothGrad, 94.5 +- 1.6 % with Score-CAM, 92.0 +- 1.9 % with CAM and Grad-CAM, 91 % with saliency, 90.5 % with
+        SmoothGrad, 94.5 ± 1.6 % with Score-CAM, 92.0 ± 1.9 % with CAM and Grad-CAM, 91 % with saliency, 90.5 % with
         Grad-CAM++. With integrated gradients it is 59 % from black and 99 % from grey, with deconvolution 1 %; a spot
         in the middle has 25 %, random numbers 4.5 %. On all test images (`--images 1000`) Grad-CAM has 89.1 % (rings:
         37 %, whose middle is a hole) and occlusion 98.3 %; within the margin of the pointing game, 15 pixels of a
