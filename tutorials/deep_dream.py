@@ -2,11 +2,11 @@
 
 Paper:  [Mordvintsev et al., 2015](https://research.google/blog/inceptionism-going-deeper-into-neural-networks/)
 Run:    python -m tutorials.deep_dream
-Takes:  about 40 seconds on 2 cores
-Expect: The norm of what a layer gives grows 3.6-fold (stage2_out), 3.1-fold (fire5), 5.8-fold (fire7) and 6.2-fold
-        (stage4_out) on one photograph. With four octaves 16.0 % of what fire7 draws is larger than 16 pixels, with the
-        same 48 steps on one size 9.4 %: 6.5 ± 1.7 points more over six photographs. On one size the norm grows more,
-        10-fold against 6.5-fold: octaves are no better way up, but one to larger patterns.
+Takes:  40 seconds on one core
+Expect: with four octaves 16.0 % of what fire7 draws is larger than 16 pixels, with the same 48 steps on one size 9.4 %:
+        6.5 ± 1.7 points more over six photographs. On one size the norm of what the layer gives grows more, 10-fold
+        against 6.5-fold: octaves are no better way up, but one to larger patterns. On one photograph it grows 3.6-fold
+        (stage2_out), 3.1-fold (fire5), 5.8-fold (fire7) and 6.2-fold (stage4_out).
 
 Let a network look at clouds, take what a layer gives, and change the picture so that the layer gives more of it: with
 half of the squared activation as the score, the gradient with respect to the activation is the activation itself. What
