@@ -5,14 +5,14 @@ Paper:  [Szegedy et al., 2013](https://arxiv.org/abs/1312.6199) and
         [Nguyen et al., 2014](https://arxiv.org/abs/1412.1897); one change for all images:
         [Moosavi-Dezfooli et al., 2016](https://arxiv.org/abs/1610.08401)
 Run:    python -m tutorials.fooling
-Takes:  about 90 seconds on 2 cores
-Expect: all 9 other classes from one star; a cat that SqueezeNet takes for an ostrich with more than 99 %, and no pixel
-        of it changed by more than 5 in 255; all 10 figures seen in noise. Against the label a straight line tells
+Takes:  90 seconds on one core
+Expect: a cat that SqueezeNet takes for an ostrich with more than 99 %, and no pixel of it changed by more than 5 in
+        255; all 9 other classes from one star; all 10 figures seen in noise. Against the label a straight line tells
         99.7 % of a score's variance up to 4 in 255 and 94.9 % up to 16, and the median answer changes at 4.5; of
-        SqueezeNet's 95 % up to 1 in 255, 80 % up to 4. Shortest changes of 32 images (mean ± standard error):
-        0.46 ± 0.03 by Szegedy's way, 0.50 ± 0.03 by Carlini and Wagner's in 600 steps, 0.56 ± 0.04 by DeepFool; in a
-        random direction half of them take 27 or more, and for 3 of the 32 a length of 64 is not enough. One change for
-        all images fools on 12 % of unseen ones at 16 in 255 (random signs on 1 %), on 49 % at 32 (random signs on 8 %).
+        SqueezeNet's 95 % up to 1 in 255, 80 % up to 4. Shortest changes of 32 images (mean ± standard error): 0.46 ±
+        0.03 by Szegedy's way, 0.50 ± 0.03 by Carlini and Wagner's in 600 steps, 0.56 ± 0.04 by DeepFool; in a random
+        direction half of them take 27 or more, and for 3 of the 32 a length of 64 is not enough. One change for all
+        images fools on 12 % of unseen ones at 16 in 255 (random signs on 1 %), on 49 % at 32 (random signs on 8 %).
 
 An image has many pixels. If each changes by a little that nobody sees, and all of them in the direction that suits one
 class, the little changes add up: the score of a linear model moves by the sum of all its weights' sizes. A deep network
