@@ -2,7 +2,7 @@
 
 Paper:  [Donahue et al., 2015](https://arxiv.org/abs/1411.4389), section 4
 Run:    python -m tutorials.balloon
-Takes:  about 2 minutes on 2 cores (193 seconds on a busy one)
+Takes:  125 seconds on one core, of which 20 to draw the clips, once
 Expect: 98.1 % of the test frames right with the memory and 70.3 % without: 27.8 ± 0.5 points (three seeds), 25 of them
         from frames that are popped or absent, of which 99.9 % and 49.6 % are right. No network that sees one frame can
         have more than 75.4 % of all. Without its past the same network calls none of the popped frames popped.
