@@ -1,4 +1,4 @@
-"""The course's command line: lists the lessons, runs many of them, writes one as a notebook."""
+"""The course's command line: lists the lessons, runs many of them, writes them as notebooks."""
 
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 # By relative name: the installed one would import kerasdl, and with it TensorFlow, only to print a list.
-from . import catalogue, export, many
+from . import catalogue, export, many, report
 from .lesson import number
 
 console = Console()
@@ -35,15 +35,21 @@ def list_lessons(context: typer.Context) -> None:
     """The lessons of the course. Without a command: lists them."""
     if context.invoked_subcommand is not None:
         return
-    table = Table(Column("lesson", no_wrap=True), "question", "takes", show_lines=True)
-    for lesson in catalogue.lessons():
-        table.add_row(lesson.name, lesson.question, lesson.facts["Takes"])
-    console.print(table)
+    for part, lessons in catalogue.parts():
+        console.print(f"\n{part.title}", style="bold", highlight=False)
+        console.print(part.introduction, highlight=False)
+        table = Table(
+            Column("lesson", no_wrap=True), Column("question", ratio=1), Column("on one core", width=14), expand=True
+        )
+        for lesson in lessons:
+            table.add_row(lesson.name, lesson.question, lesson.duration.removesuffix(" on one core"))
+        console.print(table)
     for purpose, command in (
         ("run one", f"{__package__}.NAME"),
         ("see its options", f"{__package__}.NAME --help"),
         ("run all or many", f"{__package__} run [--quick] [NAMES]"),
-        ("get a notebook", f"{__package__} export NAME"),
+        ("get notebooks", f"{__package__} export [NAMES]"),
+        ("see all results", f"{__package__} report OUT"),
     ):
         console.print(f"{purpose:>16}: python -m {command}", markup=False, highlight=False, soft_wrap=True)
 
@@ -54,28 +60,64 @@ def run_lessons(
     quick: Annotated[
         bool, typer.Option("--quick", help="Seconds per lesson, only to see that all of them work.")
     ] = False,
-    out: Annotated[Path, typer.Option(help="The results go to OUT/<lesson>.")] = Path("runs"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The results go to OUT/<lesson>; without it OUT is runs, quick ones' runs/quick."),
+    ] = None,
 ) -> None:
     """Runs lessons one after the other and ends with a table of their results."""
     chosen = [_find(name) for name in names] if names else catalogue.lessons()
+    # Quick results say nothing: they must not take the place of those that took an hour.
+    out = out or (Path("runs/quick") if quick else Path("runs"))
     results: list[many.Result] = []
+    try:
+        with _progress(chosen, quick) as bar:
+            for result in many.run(chosen, out, quick=quick):
+                results.append(result)
+                console.print(_line(result, len(results), len(chosen)), soft_wrap=True, highlight=False)
+                following = chosen[len(results)].name if len(results) < len(chosen) else "done"
+                bar.update(bar.task_ids[0], advance=_weight(chosen[len(results) - 1], quick), description=following)
+    except KeyboardInterrupt:
+        if results:
+            console.print(_table(results))
+        console.print(f"Stopped in {chosen[len(results)].name}, after {len(results)} of {len(chosen)} lessons.")
+        raise typer.Exit(130) from None
+    console.print(_table(results))
+    failed = [result.lesson for result in results if result.error is not None]
+    if failed:
+        logs = ", ".join(str(out / name / "log.txt") for name in failed)
+        console.print(f"{len(failed)} of {len(results)} lessons failed. What they printed: {logs}", soft_wrap=True)
+        raise typer.Exit(1)
+
+
+def _line(result: many.Result, count: int, total: int) -> str:
+    width = max(len(lesson.name) for lesson in catalogue.lessons())
+    told = "[green]ok[/]" if result.error is None else f"[red]{rich.markup.escape(result.error)}[/]"
+    return f"{count:>{len(str(total))}}/{total}  {result.lesson:{width}}  {result.seconds:6.1f} s  {told}"
+
+
+def _progress(chosen: list[catalogue.Lesson], quick: bool) -> rich.progress.Progress:
+    """A bar in which a lesson is as long as it takes; nothing where nobody looks, as in a file."""
     bar = rich.progress.Progress(
         rich.progress.TextColumn("{task.description}"),
         rich.progress.BarColumn(),
-        rich.progress.MofNCompleteColumn(),
         rich.progress.TimeElapsedColumn(),
+        "of it left:",
+        rich.progress.TimeRemainingColumn(),
         console=console,
+        disable=not console.is_terminal,
+        # Lessons are far apart, and how fast it goes is told by all of them.
+        speed_estimate_period=1e9,
     )
-    try:
-        with bar:
-            task = bar.add_task(chosen[0].name, total=len(chosen))
-            for result in many.run(chosen, out, quick=quick):
-                results.append(result)
-                following = chosen[len(results)].name if len(results) < len(chosen) else "done"
-                bar.update(task, advance=1, description=following)
-    except KeyboardInterrupt:
-        console.print(f"Stopped in {chosen[len(results)].name}, after {len(results)} of {len(chosen)} lessons.")
-        raise typer.Exit(130) from None
+    bar.add_task(chosen[0].name, total=sum(_weight(lesson, quick) for lesson in chosen))
+    return bar
+
+
+def _weight(lesson: catalogue.Lesson, quick: bool) -> float:
+    return 1.0 if quick else lesson.seconds or 100.0
+
+
+def _table(results: list[many.Result]) -> Table:
     table = Table("lesson", "result", Column("seconds", justify="right"), "metrics", show_lines=True)
     for result in results:
         lines = [f"{name} {number(value)}" for name, value in result.metrics.items()]
@@ -85,27 +127,58 @@ def run_lessons(
             f"{result.seconds:.1f}",
             "\n".join(lines) if result.error is None else rich.markup.escape(result.error),
         )
-    console.print(table)
-    failed = [result.lesson for result in results if result.error is not None]
-    if failed:
-        logs = ", ".join(str(out / name / "log.txt") for name in failed)
-        console.print(f"{len(failed)} of {len(results)} lessons failed. What they printed: {logs}", soft_wrap=True)
-        raise typer.Exit(1)
+    return table
 
 
 @app.command("export")
-def export_lesson(
-    name: Annotated[str, typer.Argument(help="Which lesson.")],
-    to: Annotated[Path | None, typer.Option(help="The notebook's file; <lesson>.ipynb unless told otherwise.")] = None,
+def export_lessons(
+    names: Annotated[list[str] | None, typer.Argument(help="Which lessons; all of them without a name.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder, or for a single lesson a file that ends in .ipynb. Without it one lesson goes to "
+            "<lesson>.ipynb, several go to the folder notebooks."
+        ),
+    ] = None,
 ) -> None:
-    """Writes a lesson as a notebook: its text in Markdown, its code in cells, its figures shown in between."""
-    lesson = _find(name)
-    path = to or Path(f"{lesson.name}.ipynb")
+    """Writes lessons as notebooks: their text in Markdown, their code in cells, their figures shown in between."""
+    chosen = [_find(name) for name in names] if names else catalogue.lessons()
+    is_file = to is not None and to.suffix == ".ipynb"
     try:
-        export.write(lesson, path)
+        if len(chosen) == 1 and (to is None or is_file):
+            console.print(f"Wrote {export.write(chosen[0], to or Path(f'{chosen[0].name}.ipynb'))}.", soft_wrap=True)
+            return
+        if is_file:
+            raise ValueError(f"--to must be a folder for several lessons. Received: {to}.")
+        folder = to or Path("notebooks")
+        written, kept = export.write_all(chosen, folder, with_index=not names)
     except (ValueError, OSError) as error:
         _fail(str(error))
-    console.print(f"Wrote {path}.", soft_wrap=True)
+    console.print(f"Wrote {len(written)} notebooks into {folder}.", soft_wrap=True)
+    if kept:
+        there = ", ".join(path.name for path in kept)
+        console.print(f"Kept those that were there already: {there}.", soft_wrap=True)
+    if not names:
+        console.print(f"Begin with {folder / export.INDEX}.", soft_wrap=True)
+
+
+@app.command("report")
+def report_runs(
+    out: Annotated[Path, typer.Argument(help="The page becomes OUT/index.html.")],
+    folder: Annotated[Path, typer.Option("--runs", help="Where the runs lie, at whatever depth.")] = Path("runs"),
+) -> None:
+    """Writes one page of all runs found: figures, metrics, what was expected, commands. It needs no network."""
+    try:
+        with rich.progress.Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+            task = bar.add_task("figures")
+            path, left_out = report.write(
+                folder, out, lambda done, total: bar.update(task, completed=done, total=total)
+            )
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    for sentence in left_out:
+        console.print(f"Left out: {sentence}", soft_wrap=True, markup=False, highlight=False)
+    console.print(f"Wrote {path}.", soft_wrap=True, markup=False)
 
 
 def _find(name: str) -> catalogue.Lesson:

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import difflib
+import functools
 import re
 from pathlib import Path
 
@@ -37,6 +38,12 @@ class Lesson:
         """How long it takes and on what, without the remarks that follow."""
         return re.split(r"[,;(]|\.(?!\d)", self.facts["Takes"])[0].strip()
 
+    @property
+    def seconds(self) -> float | None:
+        """How many seconds that is; None where it is not said in numbers."""
+        match = re.match(r"(\d+(?:\.\d+)?) (second|minute)s?\b", self.duration)
+        return float(match[1]) * {"second": 1, "minute": 60}[match[2]] if match else None
+
 
 def lessons(folder: Path = FOLDER) -> list[Lesson]:
     """All lessons of a folder in the course's order: the modules that have a function `main`.
@@ -47,12 +54,16 @@ def lessons(folder: Path = FOLDER) -> list[Lesson]:
         folder: Where to look; the course's own folder unless told otherwise.
     """
     order = {name: index for index, name in enumerate(name for part in PARTS for name in part.pictures)}
-    found = []
-    for path in sorted(folder.glob("[!_]*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-        if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
-            found.append(read(path, tree))
-    return sorted(found, key=lambda lesson: order.get(lesson.name, len(order)))
+    found = [_lesson(path, path.read_text(encoding="utf-8")) for path in sorted(folder.glob("[!_]*.py"))]
+    known = [lesson for lesson in found if lesson is not None]
+    return sorted(known, key=lambda lesson: order.get(lesson.name, len(order)))
+
+
+@functools.cache  # A command asks more than once, and parsing all of them takes a third of a second.
+def _lesson(path: Path, source: str) -> Lesson | None:
+    tree = ast.parse(source, str(path))
+    is_lesson = any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body)
+    return read(path, tree) if is_lesson else None
 
 
 def parts() -> list[tuple[Part, list[Lesson]]]:

@@ -1,4 +1,4 @@
-"""Writes a lesson as a Jupyter notebook: comments become text, `main` becomes cells, saved figures are shown."""
+"""Writes lessons as Jupyter notebooks: comments become text, `main` becomes cells, saved figures are shown."""
 
 import ast
 import io
@@ -6,42 +6,75 @@ import json
 import textwrap
 import tokenize
 from pathlib import Path
-from typing import Any
 
-from .catalogue import Lesson
+from .catalogue import Lesson, parts
 from .lesson import argument_helps
 
 # Python 3.12 takes f-strings apart into tokens of their own.
 _STRINGS = {tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
 
 
-def write(lesson: Lesson, path: Path) -> None:
-    """Writes the notebook.
+INDEX = "index.ipynb"
+
+
+def write(lesson: Lesson, path: Path) -> Path:
+    """Writes the notebook of a lesson.
 
     Args:
         lesson: Which lesson.
         path: The notebook's file, which must not be there yet.
+
+    Returns:
+        The path.
     """
     if path.exists():
         # It may hold somebody's answers to the exercises.
         raise ValueError(f"{path} is there already. Remove it, or name another file with --to.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(notebook(lesson), indent=1) + "\n", encoding="utf-8")
+    return _save(cells_of(lesson), path)
 
 
-def notebook(lesson: Lesson) -> dict[str, Any]:
-    """The notebook as nbformat 4.5 has it.
+def write_all(lessons: list[Lesson], folder: Path, *, with_index: bool) -> tuple[list[Path], list[Path]]:
+    """Writes the notebooks of several lessons; those that are there already stay as they are.
 
     Args:
-        lesson: Which lesson.
+        lessons: Which lessons.
+        folder: Where to; it is made where it is not there.
+        with_index: Whether to write one more, `index.ipynb`, which tells of the course and leads to the lessons.
+
+    Returns:
+        The files that were written, and those that were kept.
     """
-    cells: list[dict[str, Any]] = [
-        {"id": f"cell-{index}", "cell_type": kind, "metadata": {}, "source": source.splitlines(keepends=True)}
-        | ({"execution_count": None, "outputs": []} if kind == "code" else {})
-        for index, (kind, source) in enumerate(cells_of(lesson))
-    ]
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    return {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    cells = {folder / f"{lesson.name}.ipynb": cells_of(lesson) for lesson in lessons}
+    if with_index:
+        cells[folder / INDEX] = index()
+    kept = [path for path in cells if path.exists()]
+    return [_save(cells[path], path) for path in cells if path not in kept], kept
+
+
+def index() -> list[tuple[str, str]]:
+    """The cells of a notebook that leads to those of all lessons, part by part."""
+    cells = ["# The course\n\nOne notebook per lesson, in the order in which they are read."]
+    for part, lessons in parts():
+        rows = [f"1. [{lesson.question}]({lesson.name}.ipynb) ({lesson.duration})" for lesson in lessons]
+        cells.append("\n".join([f"## {part.title}", "", part.introduction, "", *rows]))
+    return [("markdown", text) for text in cells]
+
+
+def _save(cells: list[tuple[str, str]], path: Path) -> Path:
+    """Writes cells as nbformat 4.5 has it."""
+    notebook = {
+        "cells": [
+            {"id": f"cell-{number}", "cell_type": kind, "metadata": {}, "source": source.splitlines(keepends=True)}
+            | ({"execution_count": None, "outputs": []} if kind == "code" else {})
+            for number, (kind, source) in enumerate(cells)
+        ],
+        "metadata": {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(notebook, indent=1) + "\n", encoding="utf-8")
+    return path
 
 
 def cells_of(lesson: Lesson) -> list[tuple[str, str]]:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from .catalogue import Lesson
 
+# How long a lesson that was stopped may put its things in order, in seconds.
+_PATIENCE = 10
+
 
 @dataclasses.dataclass(frozen=True)
 class Result:
@@ -31,7 +34,8 @@ class Result:
 def run(chosen: list[Lesson], out: Path, *, quick: bool) -> Iterator[Result]:
     """Runs the lessons; one that fails does not keep the others from running.
 
-    A process each, as when one runs a lesson by hand: none sees the memory, the seeds or the threads of another.
+    A process each, as when one runs a lesson by hand: none sees the memory, the seeds or the threads of another. A log
+    that ends in "exit code 1" or "interrupted" is one of a lesson that did not end well.
 
     Args:
         chosen: Which ones, in this order.
@@ -41,15 +45,38 @@ def run(chosen: list[Lesson], out: Path, *, quick: bool) -> Iterator[Result]:
     for lesson in chosen:
         folder = out / lesson.name
         folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "log.txt"
         command = [sys.executable, "-m", f"{__package__}.{lesson.name}", "--out", str(folder), *["--quick"] * quick]
         begin = time.perf_counter()
-        with (folder / "log.txt").open("w", encoding="utf-8") as log:
-            code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).returncode
+        with path.open("w", encoding="utf-8") as log:
+            code = _exit_code(subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL), path)
         seconds = time.perf_counter() - begin
         if code == 0:
             metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["metrics"]
             yield Result(lesson.name, seconds, metrics, None)
         else:
-            lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").split("\n")
+            lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
             last = next((line.strip() for line in reversed(lines) if line.strip()), "It printed nothing.")
+            _append(path, f"exit code {code}")
             yield Result(lesson.name, seconds, {}, f"exit code {code}: {last}")
+
+
+def _exit_code(process: subprocess.Popen, log: Path) -> int:
+    """Waits for a lesson, and where Ctrl-C comes, until it has put its things in order: it hears Ctrl-C as well."""
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:  # also where Ctrl-C comes once more
+            process.kill()
+            process.wait()
+            _append(log, "interrupted")
+        raise
+
+
+def _append(log: Path, line: str) -> None:
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"\n{line}\n")

@@ -174,6 +174,37 @@ def test_a_notebook_is_never_overwritten(tmp_path, monkeypatch):
     assert Path("other.ipynb").read_text() == before
 
 
+def test_several_go_to_a_folder_and_all_of_them_with_an_index(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(export, "cells_of", lambda lesson: [("markdown", lesson.text)])
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "lenet.ipynb").write_text("answers")
+    result = CliRunner().invoke(app, ["export", "lenet", "dirac", "--to", "mine"])
+    assert result.stdout == "Wrote 1 notebooks into mine.\nKept those that were there already: lenet.ipynb.\n"
+    assert sorted(path.name for path in Path("mine").iterdir()) == ["dirac.ipynb", "lenet.ipynb"]
+    assert Path("mine/lenet.ipynb").read_text() == "answers"
+
+    count = len(catalogue.lessons())
+    result = CliRunner().invoke(app, ["export"])
+    assert result.stdout == f"Wrote {count + 1} notebooks into notebooks.\nBegin with notebooks/index.ipynb.\n"
+    text = "".join(
+        line for cell in json.loads(Path("notebooks/index.ipynb").read_text())["cells"] for line in cell["source"]
+    )
+    links = re.findall(r"\[(.+?)\]\((\w+)\.ipynb\)", text)
+    assert links == [(lesson.question, lesson.name) for lesson in catalogue.lessons()]
+    assert {path.stem for path in Path("notebooks").iterdir()} == {name for _, name in links} | {"index"}
+    assert Path("notebooks/dirac.ipynb").read_text() == Path("mine/dirac.ipynb").read_text()
+
+
+def test_one_goes_into_a_folder_and_several_not_into_one_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(app, ["export", "lenet", "--to", "here"]).exit_code == 0
+    assert Path("here/lenet.ipynb").exists()
+    result = CliRunner().invoke(app, ["export", "lenet", "dirac", "--to", "both.ipynb"])
+    assert result.exit_code == 1
+    assert result.stderr == "Error: --to must be a folder for several lessons. Received: both.ipynb.\n"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "text"),
     [

@@ -1,9 +1,12 @@
+import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from kerasdl.tutorials import __main__ as main
 from kerasdl.tutorials import catalogue, many
 from kerasdl.tutorials.__main__ import app
 
@@ -11,6 +14,15 @@ GOOD = """
 import json, pathlib, sys
 out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
 (out / "metrics.json").write_text(json.dumps({"metrics": {"accuracy": 0.75, "quick": float("--quick" in sys.argv)}}))
+"""
+SLOW = """
+import os, signal, sys, time
+try:
+    os.kill(os.getppid(), signal.SIGINT)
+    print("begun", flush=True)
+    time.sleep(0.5)
+finally:
+    print("all is in order")
 """
 BAD = "print('all went well until')\nraise RuntimeError('[it] did not')\n"
 
@@ -39,13 +51,18 @@ def test_a_failed_lesson_does_not_stop_the_others(toys, tmp_path):
     ]
     assert [result.error for result in results] == [None, "exit code 1: RuntimeError: [it] did not", None]
     assert all(0 < result.seconds < 60 for result in results)
-    assert (tmp_path / "out" / "b" / "log.txt").read_text().startswith("all went well until\nTraceback")
+    log = (tmp_path / "out" / "b" / "log.txt").read_text()
+    assert log.startswith("all went well until\nTraceback")
+    assert log.endswith("RuntimeError: [it] did not\n\nexit code 1\n")
 
 
 def test_the_command_ends_in_a_table_and_tells_of_failures_by_its_exit_code(toys):
     result = CliRunner().invoke(app, ["run"])
     assert result.exit_code == 1
     words = " ".join(result.stdout.replace("│", " ").split())
+    lines = [" ".join(line.split()) for line in result.stdout.split("\n")]
+    assert re.fullmatch(r"1/3 a \d\.\d s ok", lines[0])
+    assert re.fullmatch(r"2/3 b \d\.\d s exit code 1: RuntimeError: \[it\] did not", lines[1])
     assert "a ok" in words
     assert "b failed" in words
     assert "exit code 1: RuntimeError: [it] did not" in words
@@ -60,6 +77,28 @@ def test_the_named_ones_run_quickly_into_the_named_folder(toys, tmp_path):
     for name in "ac":
         assert json.loads((tmp_path / "elsewhere" / name / "metrics.json").read_text())["metrics"]["quick"] == 1.0
     assert result.stdout.index("c ") < result.stdout.index("a ")
+
+
+def test_quick_results_do_not_take_the_place_of_others(toys):
+    CliRunner().invoke(app, ["run", "a"])
+    CliRunner().invoke(app, ["run", "--quick", "a"])
+    metrics = [json.loads(Path(folder, "a/metrics.json").read_text())["metrics"] for folder in ("runs", "runs/quick")]
+    assert [each["quick"] for each in metrics] == [0.0, 1.0]
+
+
+def test_a_lesson_that_hears_an_interrupt_may_put_its_things_in_order(toys, tmp_path):
+    (tmp_path / "toys" / "c.py").write_text(SLOW)
+    with pytest.raises(KeyboardInterrupt):
+        list(many.run(toys[2:], tmp_path, quick=True))
+    assert (tmp_path / "c" / "log.txt").read_text() == "begun\nall is in order\n\ninterrupted\n"
+
+
+def test_the_bar_is_as_long_as_the_lessons_take(toys):
+    times = ["40 seconds on one core", "4 minutes on one core, more with --full", "a while"]
+    lessons = [dataclasses.replace(toy, facts={"Takes": takes}) for toy, takes in zip(toys, times, strict=True)]
+    assert [lesson.seconds for lesson in lessons] == [40.0, 240.0, None]
+    assert main._progress(lessons, quick=False).tasks[0].total == 380.0
+    assert main._progress(lessons, quick=True).tasks[0].total == 3.0
 
 
 def test_an_interrupt_says_how_far_it_came(toys, monkeypatch):
