@@ -110,6 +110,12 @@ def freeze(model: keras.Model, until: str | None) -> keras.Model:
     names = [layer.name for layer in model.layers]
     still = []
     if until is not None:
+        if getattr(model, "inputs", None) is None:
+            raise ValueError(
+                "`model` must be a graph of layers, as keras.Model(inputs, outputs) makes it: which layers lead to "
+                f"`until` cannot be told of others. Received: {model.name!r} of the class {type(model).__name__}. Set "
+                "`layer.trainable = False` of each layer by hand."
+            )
         if until not in names:
             raise ValueError(f"`until` must name a layer of {model.name!r}, which has {names}. Received: {until!r}.")
         still = keras.Model(model.inputs, model.get_layer(until).output).layers
