@@ -92,7 +92,7 @@ class Reference:
         for place, text in pages().items():
             package = _title(text)
             count = f"{len(self._names[place])} names"
-            packages.append(f"| [`{package}`]({Path(place).name}) | {self.first_line(package)} | {count} |")
+            packages.append(f"| [`{package}`]({Path(place).name}) | {_cell(self.first_line(package))} | {count} |")
             for name in self._names[place]:
                 short = name.rpartition(".")[2]
                 letters.setdefault(short[0].upper(), []).append((short.lower(), f"[`{short}`][{name}]"))
@@ -107,16 +107,17 @@ class Reference:
             place: Where the page stands on the site.
             text: The page as it stands in `docs/api`.
         """
-        package, last = _title(text), None
-        rows = []
+        package, last = _title(text), ""
+        rows: list[str] = []
         for heading, name in documented(text):
-            words = self.first_line(name).replace("|", "\\|")
-            rows.append(
-                f"| {heading if heading != last else ''} | [`{name.removeprefix(f'{package}.')}`][{name}] | {words} |"
-            )
+            if heading != last:
+                rows += ["", f"**{heading}**", ""]
+            if heading != last or not rows:
+                rows += ["| | |", "|---|---|"]
+            rows.append(f"| [`{name.removeprefix(f'{package}.')}`][{name}] | {_cell(self.first_line(name))} |")
             last = heading
         head, _, rest = text.partition("\n")
-        table = "\n".join(["| | | |", "|---|---|---|", *rows])
+        table = "\n".join(['<div class="names" markdown>', "", *rows, "", "</div>"])
         return f"{head}\n\n::: {package}\n    options: {{{_WORDS_OF_PACKAGE}}}\n\n{table}\n\n{rest}"
 
     def names(self, place: str) -> dict[str, str]:
@@ -142,6 +143,13 @@ class Reference:
         return meant | {
             short_name: name for name in own if (short_name := name.rpartition(".")[2]) not in own_arguments
         }
+
+
+def _cell(text: str) -> str:
+    """A text in a table, where a bar ends a cell; within backticks it does not."""
+    parts = text.split("`")
+    parts[::2] = [part.replace("|", "\\|") for part in parts[::2]]
+    return "`".join(parts)
 
 
 def _title(text: str) -> str:

@@ -175,6 +175,17 @@ class Browser(_Server):
         self._ask("POST", f"{self._session}/url", {"url": "about:blank"})
         self._ask("POST", f"{self._session}/url", {"url": url})
 
+    def as_phone(self, width: int = 390, height: int = 844) -> None:
+        """Shows pages as a phone does, narrower than Chromium lets a window be.
+
+        Args:
+            width: Of the screen in pixels.
+            height: Of the screen in pixels.
+        """
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": True}
+        command = {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics}
+        self._ask("POST", f"{self._session}/goog/cdp/execute", command)
+
     def run(self, script: str, *arguments: object):
         """What a script gives back that may use `deep`, `shown` and `texts`.
 
