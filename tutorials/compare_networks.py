@@ -2,10 +2,10 @@
 
 Paper:  [Canziani et al., 2016](https://arxiv.org/abs/1605.07678)
 Run:    python -m tutorials.compare_networks
-Takes:  about 90 seconds on 2 cores
+Takes:  100 seconds on one core
 Expect: A million weights buy 47 % top-1 accuracy in SqueezeNet 1.1, and 0.5 % in VGG-19. The time per image follows the
-        operations (correlation of the logarithms 0.97 over six networks), and much less the weights (0.4 to 0.5).
-        Batches of 16 make AlexNet 1.7 to 2.6 times as fast as single images, ResNet-50 1.0 to 1.3 times.
+        operations (correlation of the logarithms 0.99 over six networks), and much less the weights (0.36).
+        Batches of 16 make AlexNet 2.1 times as fast per image as single ones, ResNet-50 1.3 times.
 
 The table of ImageNet results knows one number per network. Who wants to use one asks for others: does it fit into the
 memory of a telephone, how many images a second does it manage, is a camera's single image as cheap as one of many?
