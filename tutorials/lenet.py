@@ -4,7 +4,8 @@ Paper:  [LeCun et al., 1998](https://doi.org/10.1109/5.726791), section II
 Run:    python -m tutorials.lenet
 Takes:  35 seconds on one core
 Expect: 83.8 % of the test images right with the network of 1998, 85.3 % with today's (seeds 0 to 2, and two cores,
-        which add in another order: 83.7 to 84.3 and 85.3 to 86.1). On all of MNIST (`--data mnist`, 5 epochs, 75 seconds): 98.2 % and 99.0 %.
+        which add in another order: 83.7 to 84.3 and 85.3 to 86.1). On all of MNIST (`--data mnist`, 5 epochs, 75
+        seconds): 98.2 % and 99.0 %.
 
 Networks of this kind read several million bank cheques a day. What textbooks call LeNet-5 today has the sizes of the
 network of 1998, but few of its parts:
