@@ -179,7 +179,7 @@ def scatter(
         if log_x:
             axes.set_xscale("log")
             _say_plainly(axes.xaxis)
-        axes.margins(0.12)
+        axes.margins(x=0.2, y=0.12)  # A name is wider than its ball.
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.grid(alpha=0.3)
