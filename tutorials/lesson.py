@@ -162,9 +162,11 @@ def number(value: float) -> str:
         value: The metric.
 
     Example:
-        >>> number(60000.0), number(0.861)
-        ('60,000', '0.8610')
+        >>> number(60000.0), number(0.861), number(1e30)
+        ('60,000', '0.8610', '1e+30')
     """
+    if abs(value) >= 1e15:  # a loss that grew without bounds
+        return f"{value:.4g}"
     return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:#.4g}"
 
 
