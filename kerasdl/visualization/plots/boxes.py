@@ -32,6 +32,12 @@ def box_grid(
         columns: Images per row; None makes the grid about as wide as a slide.
         numbered: Whether each box has its number in its corner.
         title: A title above all.
+
+    Example:
+        >>> boxes = np.array([[[0.1, 0.1, 0.5, 0.6], [0.4, 0.3, 0.9, 0.9]]])  # two on the only image
+        >>> figure = box_grid(np.zeros((1, 64, 64, 3)), boxes, ["a star and a square"])
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['1', '2']
     """
     each = [np.asarray(of_image, dtype="float64") for of_image in boxes]
     if len(each) != len(images) or any(of_image.ndim != 2 or of_image.shape[1] != 4 for of_image in each):

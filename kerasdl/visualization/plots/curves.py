@@ -22,6 +22,12 @@ def training_curves(
         histories: What `training.fit` or `model.fit` returned, or its `history` dictionary, under the name to show.
         metric: Which metric, as the history names it; its `val_` twin is drawn where there is one.
         title: A title above all.
+
+    Example:
+        >>> history = {"accuracy": [0.5, 0.8, 0.9], "val_accuracy": [0.5, 0.7, 0.75]}
+        >>> figure = training_curves({"LeNet-5": history}, title="Fashion")
+        >>> len(figure.axes[0].lines)  # training and validation
+        2
     """
     if not 1 <= len(histories) <= len(COLOURS):
         raise ValueError(f"`histories` must hold 1 to {len(COLOURS)} runs. Received: {len(histories)}.")

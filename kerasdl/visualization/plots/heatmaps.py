@@ -35,6 +35,12 @@ def heatmap(
         symmetric: Whether zero is white, what is more red and what is less blue, on one scale.
         limits: The numbers at the ends of the colours; the smallest and the largest value without it.
         title: A title above all.
+
+    Example:
+        >>> words = ["a", "cat", "sat"]
+        >>> figure = heatmap(np.eye(3), x_label="key", y_label="query", value_label="weight", row_names=words)
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['a', 'cat', 'sat']
     """
     values = np.asarray(values, dtype="float64")
     if values.ndim != 2 or not values.size:

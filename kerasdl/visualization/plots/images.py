@@ -28,6 +28,11 @@ def image_grid(
         columns: Images per row; None makes the grid about as wide as a slide.
         symmetric: Whether these are weights or the like: zero is drawn mid-grey, and all images share one scale.
         title: A title above all.
+
+    Example:
+        >>> figure = image_grid(np.zeros((6, 28, 28, 1)), ["bag", "coat", "shirt", "bag", "sandal", "dress"], columns=3)
+        >>> len(figure.axes), figure.axes[4].get_title()
+        (6, 'sandal')
     """
     images = np.asarray(images, dtype="float32")
     if images.ndim == 3:

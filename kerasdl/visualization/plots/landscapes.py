@@ -37,6 +37,13 @@ def surfaces(
         log: Whether each step in height multiplies; all heights must then be above 0.
         highest: What is higher, or no number, is drawn at this height; the highest number of all without it.
         title: A title above all.
+
+    Example:
+        >>> coordinates = np.linspace(-1, 1, 5)
+        >>> bowl = 1 + coordinates[:, None] ** 2 + coordinates**2
+        >>> figure = surfaces({"wide": bowl, "narrow": 3 * bowl}, coordinates)
+        >>> [axes.get_title() for axes in figure.axes[:2]]
+        ['wide', 'narrow']
     """
     scaled, norm, ticks = _scale(heights, coordinates, log, highest)
     coordinates = np.asarray(coordinates, dtype="float64")
@@ -94,6 +101,13 @@ def contours(
         highest: What is higher, or no number, is drawn at this height; the highest number of all without it.
         levels: How many heights have a line.
         title: A title above all.
+
+    Example:
+        >>> coordinates = np.linspace(-1, 1, 5)
+        >>> bowl = 1 + coordinates[:, None] ** 2 + coordinates**2
+        >>> figure = contours({"a bowl": bowl}, coordinates, labels=("first", "second"))
+        >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
+        ('first', 'second')
     """
     scaled, norm, ticks = _scale(heights, coordinates, log, highest)
     coordinates = np.asarray(coordinates, dtype="float64")

@@ -18,6 +18,11 @@ def confusion_matrix(matrix: Any, class_names: Sequence[str], *, title: str | No
         matrix: `(classes, classes)` counts, rows the truth, as `sklearn.metrics.confusion_matrix` gives.
         class_names: Name of each class.
         title: A title above all.
+
+    Example:
+        >>> figure = confusion_matrix([[8, 2], [0, 10]], ["ham", "spam"])
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['8', '2', '10']
     """
     counts = np.asarray(matrix)
     class_names = [" ".join(name.split()) for name in class_names]  # Lines of a name would lie on the next one's.

@@ -27,6 +27,12 @@ def graphs(
         edges: Pairs of nodes, from and to, of each graph.
         groups: What each node is, told by its colour and the legend.
         title: A title above all.
+
+    Example:
+        >>> places = {"a chain": [(0, 0), (0, 1), (0, 2)]}
+        >>> figure = graphs(places, {"a chain": [(0, 1), (1, 2)]}, groups={"a chain": ["input", "node", "output"]})
+        >>> len(figure.axes[0].patches)  # the arrows
+        2
     """
     if not positions or positions.keys() != edges.keys():
         raise ValueError(

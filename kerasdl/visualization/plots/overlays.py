@@ -42,6 +42,12 @@ def overlay_grid(
         titles: One per map; long ones are broken into lines.
         columns: Maps per row; None makes the grid about as wide as a slide.
         title: A title above all.
+
+    Example:
+        >>> maps = np.random.default_rng(0).random((2, 16, 16))
+        >>> figure = overlay_grid(np.zeros((2, 16, 16, 3)), maps, ["cat", "dog"])
+        >>> figure.get_supxlabel()
+        'Dark: little, yellow: much, each map on its own scale'
     """
     maps, images = [np.asarray(each) for each in maps], np.asarray(images, "float32")
     if len(images) == 1:
@@ -65,6 +71,12 @@ def compare_maps(
             numbers, all of that method are red for and blue against.
         names: What stands above each image; "image" above the first one without it.
         title: A title above all.
+
+    Example:
+        >>> maps = {"saliency": np.ones((2, 16, 16)), "Grad-CAM": np.ones((2, 16, 16))}
+        >>> figure = compare_maps(np.zeros((2, 16, 16, 3)), maps, ["cat", "dog"])
+        >>> len(figure.axes)  # an image and two maps in each of two rows
+        6
     """
     images = np.asarray(images, "float32")
     columns = {name: [np.asarray(each) for each in values] for name, values in maps.items()}

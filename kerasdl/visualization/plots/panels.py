@@ -38,6 +38,12 @@ def line_panels(
         marks: Where on the horizontal axis a dotted line stands.
         markers: Whether each value is a dot.
         title: A title above all.
+
+    Example:
+        >>> curves = {"ours": [0.5, 0.6], "stock": [0.5, 0.6]}
+        >>> figure = line_panels({"MNIST": curves, "CIFAR": curves}, x_label="epoch", y_label="accuracy")
+        >>> [axes.get_title() for axes in figure.axes]
+        ['MNIST', 'CIFAR']
     """
     most = max(map(len, panels.values()), default=0)
     if not 1 <= most <= len(LOOKS):

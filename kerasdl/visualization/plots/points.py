@@ -24,6 +24,12 @@ def clouds(points: Mapping[str, Any], labels: Any, class_names: Sequence[str], *
         labels: The class of each point, `(N,)`, the same for all clouds.
         class_names: What the classes are called.
         title: A title above all.
+
+    Example:
+        >>> points = np.random.default_rng(0).normal(size=(6, 2))
+        >>> figure = clouds({"PCA": points, "t-SNE": 2 * points}, [0, 1, 2, 0, 1, 2], ["bag", "coat", "shirt"])
+        >>> len(figure.axes)
+        2
     """
     labels = np.asarray(labels)
     shapes = {name: np.shape(values) for name, values in points.items()}

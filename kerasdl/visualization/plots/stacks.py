@@ -26,6 +26,12 @@ def stacked_bars(
         y_label: What the height is.
         written: How the sum above each bar is written; None for no numbers.
         title: A title above all.
+
+    Example:
+        >>> parts = {"convolutions": [14.7, 3.7], "dense layers": [123.6, 58.6]}
+        >>> figure = stacked_bars(parts, ["VGG-16", "AlexNet"], y_label="parameters, millions")
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['138', '62.3']
     """
     if not 1 <= len(parts) <= len(COLOURS):
         raise ValueError(f"`parts` must hold 1 to {len(COLOURS)} parts. Received: {len(parts)}.")

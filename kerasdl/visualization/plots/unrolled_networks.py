@@ -21,6 +21,11 @@ def unrolled(
         diagrams: Under each diagram's title what goes in at each step and what comes out, equally many; None where
             there is nothing. What is in a box should be short, such as "1" or "the"; titles may have several lines.
         title: A title above all.
+
+    Example:
+        >>> figure = unrolled({"many to one": (["I", "like", "it"], [None, None, "+"])})
+        >>> [text.get_text() for text in figure.axes[0].texts if text.get_text()]
+        ['I', 'like', 'it', '+']
     """
     if not diagrams:
         raise ValueError("`diagrams` must hold at least one diagram. Received: none.")

@@ -42,6 +42,11 @@ def attention(
         highest: The weight of the darkest shade; the largest weight without it. White is 0.
         width: Of the figure at most, in inches. Long sentences go on in the next line.
         title: A title above all.
+
+    Example:
+        >>> figure = attention([[0.9, 0.1], [0.2, 0.8]], ["I", "see"], ["je", "vois"])
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['je', 'I', 'see', 'vois', 'I', 'see']
     """
     table = np.atleast_2d(np.asarray(weights, dtype="float64"))
     is_single = len(sources) == 0 or isinstance(sources[0], str)

@@ -17,6 +17,11 @@ def passages(texts: Mapping[str, str], *, width: int = 40, lines: int = 16, titl
         width: Characters in a line; longer lines go on in the next.
         lines: How many lines are shown; where a text is longer, dots say so.
         title: A title above all.
+
+    Example:
+        >>> figure = passages({"temperature 0.5": "To be, or not", "temperature 1": "Tu bee, ro"}, lines=4)
+        >>> [axes.get_title(loc="left") for axes in figure.axes]
+        ['temperature 0.5', 'temperature 1']
     """
     if not 1 <= len(texts) <= 4:
         raise ValueError(f"`texts` must hold 1 to 4 texts. Received: {len(texts)}.")
