@@ -27,6 +27,13 @@ def test_each_bar_ends_at_its_value_and_says_it(tmp_path):
     assert plots.save(figure, tmp_path / "steps.png").stat().st_size > 5000
 
 
+def test_only_small_steps_are_drawn_on_an_axis_that_begins_near_them():
+    large = plots.staircase([10.0, 40.0], ["a", "b"], x_label="milliseconds")
+    small = plots.staircase([78.8, 82.0], ["a", "b"], x_label="accuracy, %")
+    assert large.axes[0].get_xlim()[0] == 0
+    assert 75 < small.axes[0].get_xlim()[0] < 78.8
+
+
 def test_equal_values_can_be_drawn(tmp_path):
     assert plots.save(plots.staircase([1.0, 1.0], ["a", "b"], x_label="x"), tmp_path / "equal.png").exists()
 
