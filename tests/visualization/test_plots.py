@@ -101,6 +101,20 @@ def test_saving_makes_the_folder_and_leaves_nothing_global(tmp_path):
         assert picture.convert("L").getpixel((width // 2, height // 2)) == 255
 
 
+def test_a_picture_says_its_title(tmp_path):
+    images = np.zeros((3, 4, 4))
+    for name, figure, expected in (
+        ("title", plots.image_grid(images, ["a", "b", "c"], title="Three → black"), {"Title": "Three → black"}),
+        ("parts", plots.image_grid(images, ["a", "a\nyear", "a"]), {"Title": "a, a year"}),
+        ("none", plots.image_grid(images), {}),
+    ):
+        with PIL.Image.open(plots.save(figure, tmp_path / f"{name}.png")) as picture:
+            assert {key: text for key, text in picture.text.items() if key == "Title"} == expected
+    figure = plots.image_grid(images, title="Three → black")
+    assert b"Three" in plots.save(figure, tmp_path / "title.svg").read_bytes()
+    assert plots.save(figure, tmp_path / "title.pdf").stat().st_size > 1000
+
+
 @pytest.mark.parametrize(
     ("draw", "text"),
     [

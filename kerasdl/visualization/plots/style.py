@@ -17,6 +17,8 @@ STYLE_OF_NAMES: Any = {**STYLE, "text.parse_math": False}
 def save(figure: Figure, path: str | Path) -> Path:
     """Writes a figure as a picture, and makes the folder it goes to.
 
+    The file says also its title, for those who hear of the picture and don't see it (`PIL.Image.open(path).text`).
+
     Args:
         figure: What the other functions here return.
         path: Where to; the ending says the format: `.png`, `.svg`, `.pdf`.
@@ -26,7 +28,9 @@ def save(figure: Figure, path: str | Path) -> Path:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    titles = [figure.get_suptitle()] if figure.get_suptitle() else [axes.get_title() for axes in figure.axes]
+    title = ", ".join(dict.fromkeys(" ".join(each.split()) for each in titles if each))
+    figure.savefig(path, dpi=120, metadata={"Title": title} if title else None)
     return path
 
 
