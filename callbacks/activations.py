@@ -12,7 +12,7 @@ from kerasdl.callbacks.examples import as_examples
 from kerasdl.callbacks.histograms import bucket_counts, shared, write_histogram
 from kerasdl.callbacks.layer_names import layer_names, named_layer
 from kerasdl.callbacks.summary import Summary
-from kerasdl.callbacks.tapping import as_tensors, check_count, compile_taps, first_examples
+from kerasdl.callbacks.tapping import as_tensors, call_name, check_count, compile_taps, first_examples
 from kerasdl.layers import HighwayConv2D, HighwayDense
 from kerasdl.visualization.probing import RECTIFIERS
 
@@ -87,8 +87,7 @@ class ActivationSummary(Summary):
                 if call is None:
                     continue
                 mean, deviation, zeros, dead, histogram = call
-                # A layer that stands at several places of the model runs several times.
-                tag = f"{name}_call_{index + 1}" if index else name
+                tag = call_name(name, index)
                 tf.summary.scalar(f"activation_means/{tag}", mean, step)
                 tf.summary.scalar(f"activation_deviations/{tag}", deviation, step)
                 write_histogram(f"activations/{tag}", histogram, step)

@@ -9,9 +9,8 @@ import numpy as np
 
 from kerasdl.callbacks.class_scores import check_class_names
 from kerasdl.callbacks.images import displayable, write_figure
-from kerasdl.callbacks.layer_names import layer_names, named_layer
+from kerasdl.callbacks.layer_names import named_layer, path_and_name
 from kerasdl.callbacks.summary import Summary, check_whole
-from kerasdl.visualization.layer_paths import all_layers
 from kerasdl.visualization.maximization import Ascent, maximize
 from kerasdl.visualization.probing import execution
 from kerasdl.visualization.regularizers import Blur, Decay, Jitter
@@ -89,10 +88,8 @@ class DreamSummary(Summary):
             count = number_of_classes(self.model, np.zeros((1, *shape), "float32"))
             self._names = check_class_names(self.class_names, count)
         else:
-            wanted = named_layer(self.model, self.layer)[1]
-            self._path = next(path for path, layer in all_layers(self.model) if layer is wanted)
-            stable = next(name for name, layer in layer_names(self.model).items() if layer is wanted)
-            self._tag = f"dreams/{stable}"
+            self._path, name = path_and_name(self.model, named_layer(self.model, self.layer)[1])
+            self._tag = f"dreams/{name}"
             count = execution(self.model, shape).get(self._path, (0,))[-1]
             self._names = [f"channel {number}" for number in range(count)]
         self._targets = list(range(min(count, _MOST))) if self.targets is None else self.targets

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.callbacks.class_scores import check_class_names, check_labels, class_count, probabilities
-from kerasdl.callbacks.examples import as_examples
+from kerasdl.callbacks.examples import as_examples, filled_batches
 from kerasdl.callbacks.layer_names import layer_names, named_layer
 from kerasdl.callbacks.projector_files import read_config, write_pictures, write_points
 from kerasdl.callbacks.summary import Summary
@@ -93,7 +93,7 @@ class EmbeddingSummary(Summary):
         if self.layer is not None:
             named_layer(self.model, self.layer)
         if self.model.built:
-            self._look = self._compile(next(_batches(self.examples.x, min(len(self.examples), self.count)))[0])
+            self._look = self._compile(next(self._batches()))
 
     def write(self, step: int, logs: dict[str, Any]) -> None:
         """Writes the points, and into the event file a word about where they are."""
@@ -116,11 +116,15 @@ class EmbeddingSummary(Summary):
     def _features(self) -> np.ndarray:
         """What the layer gives for each example."""
         parts = []
-        for batch, new in _batches(self.examples.x, min(len(self.examples), self.count)):
+        for batch in self._batches():
             if self._look is None:
                 self._look = self._compile(batch)
-            parts.append(self._look(as_tensors(batch))[self._name][-1].numpy()[:new])
-        return np.concatenate(parts)
+            parts.append(self._look(as_tensors(batch))[self._name][-1].numpy())
+        return np.concatenate(parts)[: min(len(self.examples), self.count)]
+
+    def _batches(self) -> Iterator[Any]:
+        count = min(len(self.examples), self.count)
+        return filled_batches(self.examples.x, count, min(count, _BATCH_SIZE))
 
     def _compile(self, batch: Any) -> Any:
         """A function that runs the model and gives what the layer gives."""
@@ -251,14 +255,6 @@ def _features_layer(model: keras.Model, example: Any) -> tuple[str, keras.layers
             "vector per example before its last layer with weights."
         )
     return vectors[-1], layers[vectors[-1]]
-
-
-def _batches(inputs: Any, count: int) -> Iterator[tuple[Any, int]]:
-    """The first inputs in batches of one size, for which one function is compiled, and how many of each are new."""
-    size = min(count, _BATCH_SIZE)
-    for start in range(0, count, size):
-        rows = np.minimum(np.arange(start, start + size), count - 1)
-        yield keras.tree.map_structure(lambda part, rows=rows: part[rows], inputs), min(size, count - start)
 
 
 def _flat(_: tuple, __: dict[str, Any], result: Any) -> tf.Tensor:

@@ -1,7 +1,6 @@
 """The examples on which callbacks look at a network: read once, and the network's answers shared by all."""
 
 import functools
-import numbers
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.callbacks.class_scores import CLOSE_TO_ONE
+from kerasdl.callbacks.summary import check_whole
 from kerasdl.visualization.layer_paths import structure
 from kerasdl.visualization.outputs import one_output
 
@@ -43,12 +43,9 @@ class Examples:
     """
 
     def __init__(self, data: Any, count: int | None = None) -> None:
-        if count is not None and (isinstance(count, bool) or not isinstance(count, numbers.Integral) or count < 1):
-            raise ValueError(
-                f"`count` must be a whole number of at least 1, or None for all. Received: count={count!r}."
-            )
+        expected = "a whole number of at least 1, or None for all"
+        self._count = None if count is None else check_whole("count", count, expected)
         self._batches = functools.partial(_batches, _checked(data))
-        self._count = None if count is None else int(count)
         self._answers: tuple[Any, Any] = (None, None)
         self._labels: dict[int, np.ndarray] = {}
 
@@ -143,16 +140,10 @@ class Examples:
         now = (weakref.ref(model), step, sums)
         if self._answers[0] != now:
             run = _compile(model, _outputs)
-            answers = _map(_joined, *[_as_arrays(run(batch)) for batch in self._slices()])
+            batches = filled_batches(self.x, len(self), self._batch_size)
+            answers = _map(_joined, *[_as_arrays(run(batch)) for batch in batches])
             self._answers = (now, _map(lambda array: array[: len(self)], answers))
         return self._answers[1]
-
-    def _slices(self) -> Iterator[Any]:
-        """All inputs in batches of one size, the last one filled up: compiled once, and a fixed batch size fits."""
-        count = len(self)
-        for start in range(0, count, self._batch_size):
-            rows = np.minimum(np.arange(start, start + self._batch_size), count - 1)
-            yield _map(lambda array, rows=rows: array[rows], self.x)
 
 
 def as_examples(data: Any, count: int | None = None) -> Examples:
@@ -168,6 +159,23 @@ def as_examples(data: Any, count: int | None = None) -> Examples:
         True
     """
     return data if isinstance(data, Examples) else Examples(data, count)
+
+
+def filled_batches(inputs: Any, count: int, size: int) -> Iterator[Any]:
+    """The first inputs in batches of one size, the last one filled up: compiled once, and a fixed batch size fits.
+
+    Args:
+        inputs: An array, or a structure of arrays.
+        count: How many inputs.
+        size: How many are in each batch.
+
+    Example:
+        >>> [batch.tolist() for batch in filled_batches(np.arange(9), 5, 2)]
+        [[0, 1], [2, 3], [4, 4]]
+    """
+    for start in range(0, count, size):
+        rows = np.minimum(np.arange(start, start + size), count - 1)
+        yield _map(lambda array, rows=rows: array[rows], inputs)
 
 
 def _checked(data: Any) -> Any:

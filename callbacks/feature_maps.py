@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from kerasdl.callbacks.examples import as_examples
 from kerasdl.callbacks.images import displayable, sheet
-from kerasdl.callbacks.layer_names import layer_names, named_layer
+from kerasdl.callbacks.layer_names import named_layer, path_and_name
 from kerasdl.callbacks.summary import Summary, check_whole
 from kerasdl.visualization.layer_outputs import activations
-from kerasdl.visualization.layer_paths import all_layers
+from kerasdl.visualization.layer_paths import find_layer
 from kerasdl.visualization.pixels import layers_by_size
 from kerasdl.visualization.probing import feature_layer
 from kerasdl.visualization.targets import check_images
@@ -70,15 +70,12 @@ class FeatureMapSummary(Summary):
         images = check_images(self.model, self._examples.x[: self.count])
         self._shown = displayable(images)
         self._images = images
-        paths = {id(layer): path for path, layer in all_layers(self.model)}
-        stable = {id(layer): name for name, layer in layer_names(self.model).items()}
         if self.layers is None:
             found = layers_by_size(self.model, images)
         else:
-            wanted = [paths[id(named_layer(self.model, name)[1])] for name in self.layers]
+            wanted = [path_and_name(self.model, named_layer(self.model, name)[1])[0] for name in self.layers]
             found = [feature_layer(self.model, images.shape[1:], path) for path in wanted]
-        layers = dict(all_layers(self.model))
-        self._names = {path: stable[id(layers[path])] for path in found}
+        self._names = {path: path_and_name(self.model, find_layer(self.model, path))[1] for path in found}
 
     def write(self, step: int, logs: dict[str, Any]) -> None:
         """Writes the pictures of each layer."""

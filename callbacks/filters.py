@@ -4,14 +4,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from kerasdl.callbacks.images import sheet
-from kerasdl.callbacks.layer_names import layer_names
+from kerasdl.callbacks.layer_names import layer_names, path_and_name
 from kerasdl.callbacks.summary import Summary
-from kerasdl.visualization.layer_paths import all_layers
 from kerasdl.visualization.weights import filters, find_convolution
 
 _ENLARGED = 8  # pixels per weight: a kernel of 5x5 would be a dot on the screen
@@ -46,19 +44,14 @@ class FilterSummary(Summary):
 
     def prepare(self) -> None:
         """Finds the layer, so that a wrong name is told before the first epoch and not after it."""
-        names = {id(layer): name for name, layer in layer_names(self.model).items()}
-        found = self._find({name: layer for layer, name in names.items()})
-        self._name = names[id(found)]
-        self._path = next(path for path, layer in all_layers(self.model) if layer is found)
-
-    def _find(self, names: dict[str, int]) -> keras.layers.Layer:
         try:
-            return find_convolution(self.model, self.layer)
+            found = find_convolution(self.model, self.layer)
         except ValueError:
-            for path, layer in all_layers(self.model):
-                if id(layer) == names.get(self.layer or ""):
-                    return find_convolution(self.model, path)
-            raise
+            layer = layer_names(self.model).get(self.layer or "")
+            if layer is None:
+                raise
+            found = find_convolution(self.model, path_and_name(self.model, layer)[0])
+        self._path, self._name = path_and_name(self.model, found)
 
     def write(self, step: int, logs: dict[str, Any]) -> None:
         """Writes the image."""

@@ -10,7 +10,7 @@ from kerasdl.callbacks.examples import as_examples
 from kerasdl.callbacks.histograms import bucket_counts, write_histogram
 from kerasdl.callbacks.layer_names import layer_names
 from kerasdl.callbacks.summary import Summary
-from kerasdl.callbacks.tapping import as_tensors, check_count, compile_taps, first_examples
+from kerasdl.callbacks.tapping import as_tensors, call_name, check_count, compile_taps, first_examples
 from kerasdl.layers import HighwayConv2D, HighwayDense
 
 
@@ -67,8 +67,7 @@ class GateSummary(Summary):
         means = []
         for name, calls in self._look(self._inputs).items():
             for index, ((transform, histogram), (carry, carry_histogram)) in enumerate(calls):
-                # A layer that stands at several places of the model runs several times.
-                tag = f"{name}_call_{index + 1}" if index else name
+                tag = call_name(name, index)
                 means.append(transform)
                 tf.summary.scalar(f"gate_openness/{tag}", transform, step)
                 write_histogram(f"gates/{tag}", histogram, step)

@@ -15,7 +15,7 @@ from kerasdl.callbacks.histograms import bucket_counts, write_histogram
 from kerasdl.callbacks.layer_names import layer_weights
 from kerasdl.callbacks.summary import Summary
 from kerasdl.callbacks.tapping import as_tensors, check_count, compiled_for, first_examples
-from kerasdl.training.maths import compute_loss
+from kerasdl.training.step_parts import compute_loss
 from kerasdl.visualization.probing import changed
 
 

@@ -4,7 +4,7 @@ import re
 
 import keras
 
-from kerasdl.visualization.layer_paths import find_layer
+from kerasdl.visualization.layer_paths import all_layers, find_layer
 
 # What `keras.layers.Bidirectional` puts before the names of its two layers.
 _PREFIXES = ("", "forward_", "backward_")
@@ -55,6 +55,22 @@ def named_layer(model: keras.Model, name: str) -> tuple[str, keras.layers.Layer]
             raise
         wanted = layers[name]
     return next((stable, layer) for stable, layer in layers.items() if layer is wanted)
+
+
+def path_and_name(model: keras.Model, layer: keras.layers.Layer) -> tuple[str, str]:
+    """The path by which `kerasdl.visualization` finds a layer, and its name in `layer_names`.
+
+    Args:
+        model: Any Keras model.
+        layer: One of its layers, also one inside another.
+
+    Example:
+        >>> model = keras.Sequential([keras.layers.Conv2D(4, 3), keras.layers.Dense(2, name="logits")])
+        >>> path_and_name(model, model.layers[1])
+        ('logits', 'logits')
+    """
+    path = next(path for path, each in all_layers(model) if each is layer)
+    return path, next(name for name, each in layer_names(model).items() if each is layer)
 
 
 def layer_weights(model: keras.Model, *, trainable: bool = False) -> dict[str, list[keras.Variable]]:

@@ -11,7 +11,7 @@ from kerasdl.callbacks.examples import as_examples
 from kerasdl.callbacks.images import write_figure
 from kerasdl.callbacks.layer_names import layer_names, without_cell
 from kerasdl.callbacks.summary import Summary
-from kerasdl.callbacks.tapping import as_tensors, check_count, compile_taps, first_examples
+from kerasdl.callbacks.tapping import as_tensors, call_name, check_count, compile_taps, first_examples
 from kerasdl.sequences import gradient_norms
 
 # The parts of a recurrent kernel, in the order in which Keras puts them side by side.
@@ -83,8 +83,7 @@ class SpectralRadiusSummary(Summary):
             return
         for name, calls in self._look(self._inputs).items():
             for index, (inputs, mask) in enumerate(calls):
-                # A layer that stands at several places of the model runs several times.
-                tag = f"{name}_call_{index + 1}" if index else name
+                tag = call_name(name, index)
                 backwards = _norms_backwards(self._layers[name], inputs.numpy(), mask.numpy())
                 tf.summary.scalar(f"gradient_growth/{tag}", _growth(backwards), step)
                 _draw(f"gradient_through_time/{tag}", backwards, step)

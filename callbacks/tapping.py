@@ -64,6 +64,20 @@ def compiled_for(model: keras.Model, body: Callable[..., Any], *arguments: Any) 
     return tf.function(body, autograph=False).get_concrete_function(*arguments)
 
 
+def call_name(name: str, index: int) -> str:
+    """What a call of a layer is called: a layer that stands at several places of the model runs several times.
+
+    Args:
+        name: What the layer is called.
+        index: Which of its calls, from 0.
+
+    Example:
+        >>> call_name("relu", 0), call_name("relu", 1)
+        ('relu', 'relu_call_2')
+    """
+    return f"{name}_call_{index + 1}" if index else name
+
+
 def as_tensors(parts: Any) -> Any:
     """A structure of arrays as tensors.
 
