@@ -51,6 +51,7 @@ from kerasdl.adversarial import Adversarial, fgsm, pgd, robust_accuracy
 from kerasdl.data import info, load
 from kerasdl.layers import EuclideanRBF, ParzenDensity
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 RADII = (0.0, 0.05, 0.1, 0.15, 0.2)
@@ -209,7 +210,7 @@ def main(
         figure = plots.lines(
             {name: np.mean(values, axis=0) for name, values in runs.items()},
             radii,
-            errors={name: np.std(values, axis=0, ddof=min(1, seeds - 1)) / seeds**0.5 for name, values in runs.items()},
+            errors={name: standard_error(values) for name, values in runs.items()},
             x_label="largest change of a pixel",
             y_label="accuracy on attacked images (± standard error)",
             title=f"Attacked by {kind}, knowing all of the network",

@@ -39,6 +39,7 @@ from kerasdl.architectures.cifar_resnets import cifar_network
 from kerasdl.architectures.resnext import aggregated_block, complexity_table
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 
@@ -161,7 +162,7 @@ def main(
         plots.lines(
             {name: values.mean(axis=0) for name, values in loss.items()},
             x_label="epoch",
-            y_label="training loss",
+            y_label="training loss (± standard error)",
             errors={name: standard_error(values) for name, values in loss.items()} if seeds > 1 else None,
             title=f"One path or 32 at equal cost ({data})",
         ),
@@ -182,15 +183,6 @@ def main(
             verdict = "clear" if clear else "not clear: less than three standard errors"
             print(f"{measured} with 32 paths instead of one: {mean:+.4f} +- {error:.4f}, {verdict}.")
     return metrics
-
-
-def standard_error(values: np.ndarray) -> np.ndarray:
-    """Standard error of the mean over the first axis.
-
-    Args:
-        values: One row per seed.
-    """
-    return values.std(axis=0, ddof=1) / np.sqrt(len(values))
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ from kerasdl import training
 from kerasdl.architectures.alexnets import Convolution, tower_network
 from kerasdl.data import load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 SIDE = 48
@@ -199,7 +200,7 @@ def main(
     )
     plots.save(figure, out / "figures" / "differences.png")
     excess = table["difference"] - table["by_lot"]
-    error = excess.std(ddof=1) / np.sqrt(seeds) if seeds > 1 else 0.0
+    error = standard_error(excess)
     clear = seeds > 1 and excess.mean() > 3 * error
     verdict = "they specialise" if clear else "under three standard errors: no specialisation is shown"
     print(f"\nBeyond halves drawn by lot the towers differ by {excess.mean():.3f} ± {error:.3f}: {verdict}.")

@@ -35,6 +35,7 @@ from kerasdl import training
 from kerasdl.data import info, load
 from kerasdl.sequences import StepAccuracy, video_classifier
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.tutorials.wanted_data import needs
 from kerasdl.visualization import plots
 
@@ -167,7 +168,7 @@ def main(
     difference = accuracies["memory"] - accuracies["single"]
     metrics["difference"] = difference.mean()
     if seeds > 1:
-        metrics["difference_standard_error"] = difference.std(ddof=1) / np.sqrt(seeds)
+        metrics["difference_standard_error"] = standard_error(difference)
     metrics["called_popped_without_the_past"] = np.mean(without_past == popped)
     return metrics
 

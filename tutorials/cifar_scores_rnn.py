@@ -56,6 +56,7 @@ from kerasdl import training
 from kerasdl.data import info, load
 from kerasdl.layers import ElmanRNN
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 SIDE, FRAMES = 32, 3
@@ -279,11 +280,6 @@ def main(
         key = f"{of_set}_copies_minus_beside".replace("/", "_")
         metrics |= {key: difference.mean(), f"{key}_standard_error": standard_error(difference)}
     return metrics
-
-
-def standard_error(values: Any) -> float:
-    """Standard error of the mean, 0 for a single value."""
-    return float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0
 
 
 if __name__ == "__main__":

@@ -53,7 +53,8 @@ from kerasdl.architectures import imagenet_classes, pretrained
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
 from kerasdl.tutorials.photographs import read_photographs
-from kerasdl.tutorials.pointing import on_the_object, rank_correlations, standard_error
+from kerasdl.tutorials.pointing import on_the_object, rank_correlations
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {

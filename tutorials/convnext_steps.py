@@ -2,7 +2,7 @@
 
 Paper:  [Liu et al., 2022](https://arxiv.org/abs/2201.03545), section 2 and Figure 2
 Run:    python -m tutorials.convnext_steps
-Takes:  about 110 seconds on 2 cores
+Takes:  4 minutes on one core
 Expect: after 60 updates, with three seeds, a training loss of 1.02 for the ResNet, 0.85 for the best network on the way
         (all steps up to one activation per block) and 1.89 for the ConvNeXt. Worse: depthwise convolutions (+0.10), the
         inverted bottleneck (+0.12), the depthwise convolution first (+0.03), and the last three: one norm (+0.18),
@@ -50,6 +50,7 @@ from kerasdl import layers, training
 from kerasdl.data import info, load
 from kerasdl.profiling import profile
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 
@@ -217,7 +218,7 @@ def main(
             names,
             errors=[errors[name] for name in names] if seeds > 1 else None,
             notes=[f"{cost[name].multiply_adds / 1e6:.1f} M" for name in names],
-            x_label="training loss in the last epoch; right: multiply-adds for one image",
+            x_label="training loss in the last epoch (± standard error); right: multiply-adds for one image",
             written="{:.3f}",
             title=f"From ResNet to ConvNeXt ({data}, {epochs} epochs)",
         ),
@@ -249,15 +250,6 @@ def main(
             metrics |= {f"{key}_change": mean, f"{key}_standard_error": error, f"{key}_is_clear": float(clear)}
             print(f"{name}: {mean:+.3f} +- {error:.3f}{'' if clear else ', less than three standard errors'}")
     return metrics
-
-
-def standard_error(values: np.ndarray) -> float:
-    """Standard error of the mean.
-
-    Args:
-        values: One per seed.
-    """
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ PARTS = (
         "Every idea that made networks for images deeper, cheaper or better, from LeNet-5 to ConvNeXt: what it is, "
         "and what it is worth when it stands alone.",
         {
-            "convolution_from_scratch": "",
+            "convolution_from_scratch": "accuracy",
             "lenet": "accuracy",
             "alexnet_towers": "filters",
             "vgg_table": "",
@@ -40,7 +40,7 @@ PARTS = (
             "dirac": "",
             "ten_thousand_layers": "",
             "random_wiring": "",
-            "convnext_steps": "",
+            "convnext_steps": "staircase",
             "fine_tuning": "",
             "extreme_learning": "",
         },

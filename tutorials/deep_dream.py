@@ -35,6 +35,7 @@ from kerasdl.architectures import pretrained
 from kerasdl.data import load
 from kerasdl.tutorials.lesson import command_line, lesson
 from kerasdl.tutorials.photographs import middle_square
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import activations, deep_dream, plots
 from kerasdl.visualization.__main__ import read_photo
 
@@ -130,7 +131,7 @@ def main(
         key = name.replace(" ", "_")
         metrics |= {f"{key}_coarse_share": float(shares[name].mean()), f"{key}_norm_grows": float(grows)}
     gain = np.subtract(*reversed(shares.values()))
-    error = float(gain.std(ddof=1) / np.sqrt(len(gain)))
+    error = float(standard_error(gain))
     metrics |= {"octaves_gain": float(gain.mean()), "octaves_gain_error": error}
     verdict = "clear" if abs(gain.mean()) > 3 * error else "not clear: less than three standard errors"
     print(f"Octaves: {gain.mean():+.1%} +- {error:.1%} of what is drawn is larger than 16 pixels, {verdict}.")

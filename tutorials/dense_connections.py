@@ -40,6 +40,7 @@ from kerasdl.architectures import densenet_cifar, resnet_cifar
 from kerasdl.data import info, load
 from kerasdl.profiling import profile
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 NETWORKS = {
@@ -205,7 +206,7 @@ def main(
         metrics[f"{short(name)}_largest_over_smallest_gradient"] = norms[name].max() / norms[name].min()
     for name in names[1:] if seeds > 1 else []:
         difference = np.subtract(accuracy[first], accuracy[name])
-        mean, error = difference.mean(), difference.std(ddof=1) / np.sqrt(seeds)
+        mean, error = difference.mean(), standard_error(difference)
         clear = abs(mean) > 3 * error
         key = f"densenet_minus_{short(name)}"
         metrics |= {key: mean, f"{key}_standard_error": error, f"{key}_is_clear": clear}

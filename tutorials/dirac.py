@@ -41,6 +41,7 @@ from kerasdl.architectures.resnet import basic_block
 from kerasdl.data import info, load
 from kerasdl.layers import DiracConv2D
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 # In each of three stages; two convolutions each.
@@ -118,12 +119,12 @@ def main(
             trained[name] = model
 
     means = {name: np.mean(runs, axis=0) for name, runs in losses.items()}
-    errors = {name: np.std(runs, axis=0, ddof=1) / np.sqrt(seeds) for name, runs in losses.items() if seeds > 1}
+    errors = {name: standard_error(runs) for name, runs in losses.items() if seeds > 1}
     plots.save(
         plots.lines(
             means,
             x_label="epoch",
-            y_label="training loss",
+            y_label="training loss (± standard error)",
             errors=errors,
             title=f"{6 * blocks} convolutions deep: who learns?",
         ),
@@ -136,7 +137,7 @@ def main(
         if name != "Dirac":
             # Run by run. The images come in another order in each, and that luck is part of the error.
             difference = np.array(runs)[:, -1] - np.array(losses["Dirac"])[:, -1]
-            error = difference.std(ddof=1) / np.sqrt(seeds) if seeds > 1 else 0.0
+            error = standard_error(difference)
             metrics[f"{name}_minus_dirac"], metrics[f"{name}_minus_dirac_error"] = difference.mean(), error
             metrics[f"{name}_and_dirac_differ"] = differ = abs(difference.mean()) > 3 * error > 0
             verdict = "" if differ else ": too near to say who is better"

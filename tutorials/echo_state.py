@@ -47,6 +47,7 @@ from kerasdl import training
 from kerasdl.architectures import solve_readout
 from kerasdl.layers import EchoState
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 
@@ -236,7 +237,7 @@ def main(
         plots.lines(
             {"echo state": over_radii.mean(axis=0)},
             radii,
-            errors={"echo state": over_radii.std(axis=0, ddof=1) / seeds**0.5} if seeds > 1 else None,
+            errors={"echo state": standard_error(over_radii)} if seeds > 1 else None,
             x_label="spectral radius",
             y_label=f"steps within 0.4 of the truth\n(at most {horizon:,}; band: ± standard error)",
             title=f"How long the forecast of {units} random units holds",
@@ -259,7 +260,7 @@ def main(
     held = {name: np.array([each["steps_held"] for each in each_seed]) for name, each_seed in found.items()}
     more = held["echo state"] - held["GRU"]
     metrics["steps_held_more_than_gru"] = more.mean()
-    metrics["steps_held_more_than_gru_error"] = more.std(ddof=1) / seeds**0.5 if seeds > 1 else 0.0
+    metrics["steps_held_more_than_gru_error"] = standard_error(more)
     return metrics
 
 

@@ -42,6 +42,7 @@ import tensorflow as tf
 from kerasdl import training
 from kerasdl.layers import ElmanRNN
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 WORDS = ("ba", "dii", "guuu")
@@ -230,7 +231,7 @@ def main(
     at_vowels = np.array([error[~consonant].mean() for error in errors])
     at_consonants = np.array([error[consonant].mean() for error in errors])
     # Standard errors over the seeds; none can be told from one seed.
-    uncertain = [found.std(ddof=1) / seeds**0.5 if seeds > 1 else 0.0 for found in (at_vowels, at_consonants)]
+    uncertain = [standard_error(found) for found in (at_vowels, at_consonants)]
     plots.save(
         plots.bars(
             {

@@ -39,6 +39,7 @@ from kerasdl import training
 from kerasdl.architectures import extreme_learning_machine, random_feature_cnn, solve_readout
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 
@@ -120,9 +121,9 @@ def main(
         plots.lines(
             {kind: values.mean(axis=0) for kind, values in found.items()},
             counts,
-            errors={kind: values.std(axis=0) for kind, values in found.items()},
+            errors={kind: standard_error(values) for kind, values in found.items()},
             x_label="features that the last layer sees",
-            y_label="accuracy on test images",
+            y_label="accuracy on test images (± standard error)",
             log_x=True,
             title="Nothing is learnt but the last layer",
         ),
@@ -163,7 +164,7 @@ def main(
             {name: np.mean([accuracies for _, accuracies in runs], axis=0) for name, runs in race.items()},
             {name: np.mean([seconds for seconds, _ in runs], axis=0) for name, runs in race.items()},
             x_label="seconds",
-            y_label="accuracy on test images",
+            y_label="accuracy on test images (± standard error)",
             log_x=True,
             title=f"One linear system against {epochs} epochs, {units // 2:,} units",
         ),
@@ -182,7 +183,7 @@ def main(
         ("all layers by gradient", "solved"),
     ):
         differences = last[better] - last[worse]
-        error = differences.std(ddof=1) / seeds**0.5 if seeds > 1 else 0.0
+        error = standard_error(differences)
         verdict = "seen" if seeds > 1 and abs(differences.mean()) > 3 * error else "not certain"
         print(f"{better} minus {worse}: {differences.mean():+.1%} ± {error:.1%} ({verdict})")
         key = f"{better}_minus_{worse}".replace(" ", "_")

@@ -41,6 +41,7 @@ from kerasdl import training
 from kerasdl.architectures import freeze, pretrained, squeezenet1_1
 from kerasdl.data import from_folder, info, load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 
@@ -113,14 +114,12 @@ def main(
             accuracies[way].append(model.evaluate(test, verbose=0, return_dict=True)["accuracy"])
 
     means = {way: float(np.mean(values)) for way, values in accuracies.items()}
-    errors = {
-        way: float(np.std(values, ddof=1) / seeds**0.5) if seeds > 1 else 0.0 for way, values in accuracies.items()
-    }
+    errors = {way: float(standard_error(values)) for way, values in accuracies.items()}
     plots.save(
         plots.bars(
             {"accuracy": list(means.values())},
             list(means),
-            y_label="test images right",
+            y_label="test images right (± standard error)",
             errors={"accuracy": list(errors.values())},
             written="{:.1%}",
             title=f"SqueezeNet on {len(train) * batch_size if is_folder else images} images of {data}",

@@ -47,6 +47,7 @@ from kerasdl.architectures import pretrained, shapes_cnn
 from kerasdl.callbacks import FilterSummary
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import filters, plots
 
 
@@ -78,7 +79,7 @@ def measure(kernels: np.ndarray) -> dict[str, np.ndarray]:
 
 def mean_and_error(values: np.ndarray) -> tuple[float, float]:
     """The mean and its standard error."""
-    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
+    return float(values.mean()), float(standard_error(values))
 
 
 def same_scale(kernels: np.ndarray) -> np.ndarray:

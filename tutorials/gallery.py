@@ -89,7 +89,7 @@ class Gallery:
         large = " class='answer'" if picture.name == ANSWERS.get(lesson) else ""
         return (
             f'<li id="place{here}"{large} style="--ratio:{picture.width / picture.height:.3f}">'
-            f'<figure id="figure{here}"><a class="open" href="#figure{here}"><img loading="lazy" decoding="async" '
+            f'<figure id="figure{here}"><a class="open" href="#figure{here}"><img decoding="async" '
             f'width="{picture.width}" height="{picture.height}" alt="{text(picture.title)}" src="{picture.data}"></a>'
             f"<figcaption><span>{text(lesson)}: {text(words(picture.name))}</span>"
             f'<span class="steps">{links}<a class="close" href="#place{here}">Close</a></span></figcaption>'

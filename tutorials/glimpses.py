@@ -42,6 +42,7 @@ import tensorflow as tf
 from kerasdl import training
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.tutorials.wanted_data import needs
 from kerasdl.visualization import plots
 
@@ -234,7 +235,7 @@ def main(
                 half = size / side / 2
                 shown[way] = said, np.concatenate([middles - half, middles + half], axis=-1)
 
-    spread = {way: values.std(axis=0, ddof=1) / seeds**0.5 for way, values in right.items()} if seeds > 1 else {}
+    spread = {way: standard_error(values) for way, values in right.items()} if seeds > 1 else {}
     plots.save(
         plots.lines(
             {f"looks {name}": 100 * right[way].mean(axis=0) for way, name in WAYS.items()},
@@ -268,7 +269,7 @@ def main(
         difference = right["learned"][:, -1] - right[other][:, -1]
         metrics[f"learned_minus_{other}"] = difference.mean()
         if seeds > 1:
-            metrics[f"learned_minus_{other}_standard_error"] = difference.std(ddof=1) / seeds**0.5
+            metrics[f"learned_minus_{other}_standard_error"] = standard_error(difference)
     return metrics
 
 

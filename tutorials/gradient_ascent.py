@@ -50,6 +50,7 @@ from kerasdl import training
 from kerasdl.architectures import lenet5_modern, pretrained
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import facets, maximize, plots
 from kerasdl.visualization.regularizers import (
     Blur,
@@ -247,7 +248,7 @@ def main(
         own = np.argmax(climbed(found), axis=1) == targets
         judged = np.mean([np.argmax(each(found), axis=1) == targets for each in others], axis=0)
         distance = nearest(found.reshape(len(found), -1), flat["train"]).mean()
-        error = judged.std(ddof=1) / np.sqrt(len(judged))
+        error = standard_error(judged)
         key = name.replace(",", "").replace(" ", "_")
         metrics |= {f"{key}_own": own.mean(), f"{key}_others": judged.mean(), f"{key}_error": error}
         metrics[f"{key}_distance"] = distance

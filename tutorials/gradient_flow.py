@@ -59,6 +59,7 @@ from kerasdl import training
 from kerasdl.layers import ElmanRNN
 from kerasdl.sequences import gradient_norms
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 SINGULAR_VALUES = {"Elman, s = 1": 1.0, "Elman, s = 1.4": 1.4}
@@ -274,15 +275,6 @@ def main(
 def key(name: str) -> str:
     """A name for a metric or a folder."""
     return "_".join(re.findall(r"[a-z0-9.]+", name.lower()))
-
-
-def standard_error(values: list) -> np.ndarray:
-    """Standard error of the mean over the first axis; 0 for a single row.
-
-    Args:
-        values: One row, or one number, per seed.
-    """
-    return np.std(values, axis=0, ddof=min(1, len(values) - 1)) / np.sqrt(len(values))
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ from kerasdl.architectures import imagenet_classes, pretrained
 from kerasdl.data import load
 from kerasdl.tutorials.lesson import command_line, lesson
 from kerasdl.tutorials.photographs import read_photographs
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import activations, deconvolution, grad_cam, guided_backpropagation, plots, saliency
 from kerasdl.visualization.__main__ import read_photo
 from kerasdl.visualization.gradients import image_gradient
@@ -229,15 +230,14 @@ def main(
     for question, values in (measured | {"another class with signs": with_signs}).items():
         for name, each in values.items():
             key = f"{name}_{question}".lower().replace(" ", "_").replace("-", "_")
-            metrics |= {key: each.mean(), f"{key}_error": each.std(ddof=1) / np.sqrt(images)}
+            metrics |= {key: each.mean(), f"{key}_error": standard_error(each)}
     plots.save(
         plots.bars(
             {question: [each.mean() for each in values.values()] for question, values in measured.items()},
             ["guided\nbackprop", "decon-\nvolution", "gradient", "Grad-CAM"],
             y_label="rank correlation with the map\n(± standard error)",
             errors={
-                question: [each.std(ddof=1) / np.sqrt(images) for each in values.values()]
-                for question, values in measured.items()
+                question: [standard_error(each) for each in values.values()] for question, values in measured.items()
             },
             written="{:.2f}",
             title="What stays the same with …",

@@ -39,6 +39,7 @@ from kerasdl.architectures.parts import classify
 from kerasdl.data import info, load
 from kerasdl.layers import HighwayDense
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 
@@ -123,7 +124,7 @@ def main(
         out / "figures" / "loss.png",
     )
     difference = np.subtract(*(np.array(losses[f"{kind}, {depth} layers"])[:, -1] for kind in ("plain", "highway")))
-    error = difference.std(ddof=1) / np.sqrt(seeds) if seeds > 1 else 0.0
+    error = standard_error(difference)
     print(f"\nTraining loss, plain minus highway at depth {depth}: {difference.mean():.3f} +- {error:.3f}")
 
     # The last network trained is the deep highway network. What do its gates do for the test images? A value of 0 means

@@ -39,6 +39,7 @@ from kerasdl.architectures.inception import MODULES
 from kerasdl.architectures.parts import classify, convolve_norm
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 # The small network's modules: Table 1's 3a and 4a, a quarter to an eighth as wide.
@@ -196,7 +197,7 @@ def main(
     difference = (accuracy["reduced"] - accuracy["naive"])[:, -1] / 100
     metrics["accuracy_difference"] = float(difference.mean())
     if seeds > 1:
-        error = float(difference.std(ddof=1) / np.sqrt(seeds))
+        error = float(standard_error(difference))
         clear = abs(difference.mean()) > 3 * error
         metrics |= {"accuracy_standard_error": error, "accuracy_is_clear": float(clear)}
         verdict = "clear" if clear else "not clear: less than three standard errors"

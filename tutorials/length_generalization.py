@@ -49,6 +49,7 @@ import tensorflow as tf
 from kerasdl import training
 from kerasdl.layers import ElmanRNN
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 Sequences = tuple[np.ndarray, np.ndarray, np.ndarray]  # what is read, what is to be said, whether it is asked
@@ -216,7 +217,7 @@ def main(
                 if end in (longest, 2 * longest, 10 * longest):
                     key = f"{task}_{name.lower()}_{end}"
                     metrics[key] = float(row.mean())
-                    metrics[f"{key}_error"] = float(row.std(ddof=1) / seeds**0.5) if seeds > 1 else 0.0
+                    metrics[f"{key}_error"] = float(standard_error(row))
             if task == "count":
                 halves = (longest, 3 * longest // 2, 2 * longest)
                 held = counters(model.get_layer("recurrent0"), model.get_layer("embedding0"), halves)

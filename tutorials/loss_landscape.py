@@ -43,6 +43,7 @@ from kerasdl import training
 from kerasdl.architectures import plain_cifar, resnet_cifar
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import loss_landscape, plots
 
 KINDS = {"with shortcuts": resnet_cifar, "without shortcuts": plain_cifar}
@@ -142,7 +143,7 @@ def main(
                 {name: medians[way, name].mean(axis=0) for name in KINDS},
                 places,
                 x_label="distance along a random direction",
-                y_label="training loss",
+                y_label="training loss (± standard error)",
                 errors={name: standard_error(medians[way, name]) for name in KINDS},
                 log_y=True,
                 title=f"The loss along lines, {title}",
@@ -186,15 +187,6 @@ def radius(losses: np.ndarray, places: np.ndarray, height: float) -> float:
     halves = [(losses[middle:], places[middle:]), (losses[middle::-1], -places[middle::-1])]
     # The highest loss so far only grows, so each height is reached once.
     return float(np.mean([np.interp(height, np.maximum.accumulate(half), where) for half, where in halves]))
-
-
-def standard_error(values: np.ndarray) -> np.ndarray:
-    """Standard error of the mean over the first axis; zero for one row alone.
-
-    Args:
-        values: One row per seed.
-    """
-    return values.std(axis=0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.zeros(values.shape[1:])
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from kerasdl import training
 from kerasdl.architectures import pretrained, shapes_cnn
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import maximally_activating_patches, plots, receptive_field
 
 
@@ -99,9 +100,7 @@ def main(
     random = np.random.default_rng(seed)
     chance = purity(random.choice(labels, size=(20_000, 9)), len(class_names)).mean()
     means = {name: [share.mean() for share in of_layers] for name, of_layers in shares.items()}
-    errors = {
-        name: [share.std(ddof=1) / np.sqrt(len(share)) for share in of_layers] for name, of_layers in shares.items()
-    }
+    errors = {name: [standard_error(share) for share in of_layers] for name, of_layers in shares.items()}
     names = [
         f"conv {number}\n{fields[layer].size[0]}x{fields[layer].size[1]}" for number, layer in enumerate(layers, 1)
     ]

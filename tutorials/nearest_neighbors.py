@@ -41,6 +41,7 @@ from kerasdl import training
 from kerasdl.architectures import pretrained, shapes_cnn
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import activations, embed, nearest_neighbors, plots
 
 
@@ -111,7 +112,7 @@ def main(
             same = (kinds[numbers] == truth[:, None]).mean(axis=1)
             found[name, way] = numbers
             shares[way].append(same.mean())
-            errors[way].append(same.std(ddof=1) / np.sqrt(len(same)))
+            errors[way].append(standard_error(same))
         print(f"{name:18}" + ", ".join(f"{way}: {shares[way][-1]:.1%} ± {errors[way][-1]:.1%}" for way in ways))
     plots.save(
         plots.bars(

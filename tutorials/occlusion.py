@@ -39,7 +39,8 @@ from kerasdl.architectures import imagenet_classes, pretrained
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
 from kerasdl.tutorials.photographs import read_photographs
-from kerasdl.tutorials.pointing import on_the_object, standard_error
+from kerasdl.tutorials.pointing import on_the_object
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import occlusion, plots
 
 PATCHES = (4, 8, 12, 16, 24, 32)

@@ -42,6 +42,7 @@ import tensorflow as tf
 from kerasdl.data import load
 from kerasdl.layers import AssociativeMemory
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.tutorials.wanted_data import needs
 from kerasdl.visualization import plots
 
@@ -188,7 +189,7 @@ def main(
         mean = shares_recalled["Hebb"][:, place].mean()
         print(f"{load_now:.3f} patterns per unit: {mean:.0%} recalled by Hebb's rule", flush=True)
     recalled_share = {name: values.mean(axis=0) for name, values in shares_recalled.items()}
-    spread = {name: values.std(axis=0, ddof=1) / draws**0.5 for name, values in shares_recalled.items() if draws > 1}
+    spread = {name: standard_error(values) for name, values in shares_recalled.items() if draws > 1}
     plots.save(
         plots.lines(
             {"theory for Hebb": [1, 1, 0, 0], **recalled_share},

@@ -45,16 +45,3 @@ def rank_correlations(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
     ranks = [scipy.stats.rankdata(np.abs(each).reshape(len(each), -1), axis=1) for each in (maps, others)]
     one, other = (each - each.mean(axis=1, keepdims=True) for each in ranks)
     return (one * other).sum(axis=1) / np.maximum(np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1), 1e-12)
-
-
-def standard_error(values: np.ndarray) -> float:
-    """Standard error of the mean.
-
-    Args:
-        values: One number per image.
-
-    Example:
-        >>> standard_error(np.array([1.0, 3.0]))
-        1.0
-    """
-    return float(values.std(ddof=1) / np.sqrt(len(values)))

@@ -38,6 +38,7 @@ from kerasdl.architectures.parts import classify, convolve_norm
 from kerasdl.architectures.random_wiring import random_stage
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 # Generator and parameters; 16 nodes have 28 to 32 edges, in ER(0.27) on average.
@@ -144,13 +145,13 @@ def main(
             )
             accuracy[name][seed] = history.history["val_accuracy"]
 
-    # The bands are one standard deviation over the graphs of a family.
+    # The bands are the mean's standard error over the graphs of a family.
     plots.save(
         plots.lines(
             {name: values.mean(axis=0) for name, values in accuracy.items()},
             x_label="epoch",
-            y_label="accuracy on the test images",
-            errors={name: values.std(axis=0, ddof=min(1, seeds - 1)) for name, values in accuracy.items()},
+            y_label="accuracy on the test images (± standard error)",
+            errors={name: standard_error(values) for name, values in accuracy.items()},
             title=f"{seeds} networks of each family on {data}",
         ),
         out / "figures" / "accuracy.png",
@@ -169,7 +170,7 @@ def main(
         if key == "ring":
             continue
         gain = last - ring
-        error = gain.std(ddof=1) / np.sqrt(seeds) if seeds > 1 else 0.0
+        error = standard_error(gain)
         metrics[f"{key}_gain"], metrics[f"{key}_gain_error"] = float(gain.mean()), float(error)
         verdict = "more than luck" if seeds > 1 and abs(gain.mean()) > 3 * error else "not shown to be more than luck"
         print(f"{name} against the ring: {100 * gain.mean():+.1f} ± {100 * error:.1f} points, {verdict}")

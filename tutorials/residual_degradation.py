@@ -33,6 +33,7 @@ from kerasdl import training
 from kerasdl.architectures import plain_cifar, resnet_cifar
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 KINDS = {"plain": plain_cifar, "residual": resnet_cifar}
@@ -119,7 +120,7 @@ def main(
         plots.lines(
             {name: 100 * curves[key].mean(axis=0) for key, name in names.items()},
             x_label="epoch",
-            y_label="training error in %",
+            y_label="training error in % (± standard error)",
             errors={names[key]: 100 * value for key, value in spread.items()},
             title=f"Deeper is worse without shortcuts ({data})",
         ),
@@ -161,15 +162,6 @@ def main(
     first = {name: values[0] / values[-1] for name, values in norms.items()}
     metrics |= {f"{name.split(',')[0]}_gradient_first_over_last": float(ratio) for name, ratio in first.items()}
     return metrics
-
-
-def standard_error(values: np.ndarray) -> np.ndarray:
-    """Standard error of the mean over the first axis.
-
-    Args:
-        values: One row per seed.
-    """
-    return values.std(axis=0, ddof=1) / np.sqrt(len(values))
 
 
 if __name__ == "__main__":

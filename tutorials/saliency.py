@@ -45,6 +45,7 @@ from kerasdl.architectures import imagenet_classes, pretrained
 from kerasdl.data import load
 from kerasdl.tutorials.lesson import command_line, lesson
 from kerasdl.tutorials.photographs import read_photographs
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import integrated_gradients, plots, saliency, segment, smooth_grad
 from kerasdl.visualization.__main__ import read_photo
 
@@ -172,7 +173,7 @@ def main(
     for index, name in enumerate(judged):
         key = name.lower().replace(" ", "_")
         gain = shares["graph cut"][index] - shares["threshold"][index]
-        error = gain.std(ddof=1) / np.sqrt(images)
+        error = standard_error(gain)
         for way, short in zip(ways, ("threshold", "cut"), strict=True):
             metrics[f"{key}_{short}"] = shares[way][index].mean()
             metrics[f"{key}_{short}_error"] = errors[way][index]

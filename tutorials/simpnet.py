@@ -37,6 +37,7 @@ from kerasdl import training
 from kerasdl.architectures.simple_nets import WIDTHS, simple_network
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 
@@ -124,12 +125,12 @@ def main(
         out / "figures" / "accuracy.png",
     )
     last = {name: np.array(record["val_accuracy"])[:, -1] for name, record in curves.items()}
-    half = {name: values.std(ddof=1) / np.sqrt(seeds) if seeds > 1 else 0.0 for name, values in last.items()}
+    half = {name: standard_error(values) for name, values in last.items()}
     plots.save(
         plots.bars(
             {"accuracy": [100 * values.mean() for values in last.values()]},
             [name.replace(", ", "\n").replace("-pooling", "").replace(" pooling", "") for name in designs],
-            y_label="right test images (%)",
+            y_label="test images right, % (± standard error)",
             errors={"accuracy": [100 * value for value in half.values()]},
             written="{:.1f}",
             title=f"Mean of {seeds} runs, and its standard error",
@@ -146,7 +147,7 @@ def main(
     deep, *others = designs
     for name in others:
         gain = last[deep] - last[name]
-        error = gain.std(ddof=1) / np.sqrt(seeds) if seeds > 1 else 0.0
+        error = standard_error(gain)
         metrics[f"gain_over_{keys[name]}"] = float(gain.mean())
         metrics[f"gain_over_{keys[name]}_error"] = float(error)
         verdict = "more than luck" if seeds > 1 and abs(gain.mean()) > 3 * error else "not shown to be more than luck"

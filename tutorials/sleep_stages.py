@@ -43,6 +43,7 @@ import tensorflow as tf
 from kerasdl import training
 from kerasdl.sequences import StepAccuracy, tagger
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 STAGES = ("awake", "N1", "N2", "N3", "REM")
@@ -185,7 +186,7 @@ def main(
 
     # Each network beside the best that anybody can do who sees as much.
     right = {sees: np.array([(guess == test_stages).mean() for guess in guesses[sees]]) for sees in SEES}
-    error = {sees: values.std(ddof=1) / seeds**0.5 if seeds > 1 else 0.0 for sees, values in right.items()}
+    error = {sees: standard_error(values) for sees, values in right.items()}
     limit = {sees: (guess == test_stages).mean() for sees, guess in best.items()}
     plots.save(
         plots.bars(
@@ -227,7 +228,7 @@ def main(
         metrics[f"{name}_n1_found"] = np.mean([(guess[n1] == test_stages[n1]).mean() for guess in guesses[sees]])
     gain = right[SEES[2]] - right[SEES[1]]
     metrics["future_is_worth"] = gain.mean()
-    metrics["future_error"] = gain.std(ddof=1) / seeds**0.5 if seeds > 1 else 0.0
+    metrics["future_error"] = standard_error(gain)
     metrics["future_is_worth_at_best"] = limit[SEES[2]] - limit[SEES[1]]
     return metrics
 

@@ -44,6 +44,7 @@ from kerasdl.data import info, load
 from kerasdl.initializers import DeltaOrthogonal
 from kerasdl.layers import DeepConvolutionStack
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 
@@ -161,7 +162,7 @@ def main(
         [one["val_accuracy"][-1] - other["val_accuracy"][-1] for one, other in zip(*histories.values(), strict=True)]
     )
     if seeds > 1:
-        error = differences.std(ddof=1) / seeds**0.5
+        error = standard_error(differences)
         verdict = "certain" if abs(differences.mean()) > 3 * error else "not certain"
         print(f"Delta-orthogonal minus Glorot: {differences.mean():+.1%} ± {error:.1%} ({verdict})")
         metrics["difference_error"] = error

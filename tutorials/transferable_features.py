@@ -50,6 +50,7 @@ from kerasdl.architectures.auxiliary import auxiliary_head
 from kerasdl.architectures.parts import classify, convolve_norm
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 SIDE = 64
@@ -100,15 +101,6 @@ def narrow_vgg(classes: int) -> keras.Model:
         x = convolve_norm(x, filters, 3, name=f"conv{stage}_2", relu=f"stage{stage}_out")
     x = keras.layers.GlobalAveragePooling2D(name="average")(x)
     return keras.Model(images, classify(x, classes), name="vgg")
-
-
-def standard_error(values: np.ndarray) -> np.ndarray:
-    """Standard error of the mean over the first axis; zero for a single run.
-
-    Args:
-        values: One row per seed.
-    """
-    return values.std(axis=0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.zeros(values.shape[1:])
 
 
 def load_probe_data(count: int) -> dict[str, list[dict[str, np.ndarray]]]:
@@ -227,7 +219,7 @@ def main(
                 {name: 100 * value.mean(axis=0) for name, value in values.items()},
                 {name: np.linspace(0, 1, value.shape[1]) for name, value in values.items()},
                 x_label="depth, from the first convolution (0) to the last maps (1)",
-                y_label="test images right, %",
+                y_label="test images right, % (± standard error)",
                 errors={name: 100 * standard_error(value) for name, value in values.items()},
                 title=f"What a linear probe reads off: {question}",
             ),

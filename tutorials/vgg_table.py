@@ -43,6 +43,7 @@ from kerasdl import architectures, profiling, training
 from kerasdl.architectures.vgg import TABLE_1, vgg_network
 from kerasdl.data import info, load
 from kerasdl.tutorials.lesson import command_line, lesson
+from kerasdl.tutorials.standard_errors import standard_error
 from kerasdl.visualization import plots
 
 # Our function for each column of Table 1, and its parameters in Table 2, in millions.
@@ -188,7 +189,7 @@ def main(
     # the error of its mean.
     deep, shallow = (np.array(values) for values in accuracies.values())
     gain = deep - shallow
-    error = gain.std(ddof=1) / np.sqrt(seeds) if seeds > 1 else 0.0
+    error = standard_error(gain)
     for name, values in accuracies.items():
         metrics[f"{name.replace(' ', '_')}_accuracy"] = float(np.mean(values))
         metrics[f"{name.replace(' ', '_')}_training_accuracy"] = float(np.mean(training_accuracies[name]))
