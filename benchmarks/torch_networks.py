@@ -1,6 +1,6 @@
 """ResNet-18, ResNet-20 and DenseNet-BC-100-12 in plain PyTorch, channels last: the peer of `benchmarks.architectures`.
 
-    python -m benchmarks.torch_networks resnet18 --images 64 --dtype float32 --steps 5
+    python -m benchmarks.torch_networks resnet18 --batch-size 64 --dtype float32 --steps 5
 
 prints one line of JSON, the seconds of each step, and how many parameters the network has. It runs as a program of its
 own, so that neither framework's threads wait for the other's.

@@ -15,6 +15,7 @@ from kerasdl.xnor.workspaces import Workspace
 
 # Up to about as many, NumPy is faster than a call of TensorFlow, which takes some tenths of a millisecond.
 _FEW_NUMBERS = 2**17
+_CONVOLUTIONS = keras.layers.Conv1D | keras.layers.Conv2D | keras.layers.Conv3D | keras.layers.DepthwiseConv2D
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -172,6 +173,3 @@ def _multiply_adds(layer: keras.layers.Layer) -> int:
     channels_first = getattr(layer, "data_format", "channels_last") == "channels_first"
     places = shape[1:] if channels_first else shape[:-1]
     return math.prod(kernel.shape) * math.prod(places) if None not in places else 0
-
-
-_CONVOLUTIONS = keras.layers.Conv1D | keras.layers.Conv2D | keras.layers.Conv3D | keras.layers.DepthwiseConv2D
