@@ -141,7 +141,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 
 # What stands behind the program's name is the program's.
-@app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})
+@app.command(context_settings={"allow_interspersed_args": False})
 def main(
     program: Annotated[list[str], typer.Argument(help="A script, or with -m a module; then its arguments.")],
     workers: Annotated[int, typer.Option(min=1, help="How many processes.")],

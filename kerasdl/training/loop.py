@@ -12,11 +12,12 @@ from kerasdl.training.batch_hooks import TEST_HOOKS, TRAIN_HOOKS, any_needs_batc
 from kerasdl.training.building import build_for
 from kerasdl.training.checks import check_can_measure, check_can_train, check_count, count_batches
 from kerasdl.training.many_steps import ManySteps
-from kerasdl.training.maths import Attack, Logs, make_measurement, make_update
+from kerasdl.training.maths import make_measurement, make_update
 from kerasdl.training.positions import NoBackups, Position
 from kerasdl.training.replica_maths import average_moving_statistics
 from kerasdl.training.replicas import Replicas, outside_scopes
 from kerasdl.training.resuming import Backups
+from kerasdl.training.step_parts import Attack, Logs
 
 
 def fit(

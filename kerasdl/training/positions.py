@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from kerasdl.training.backup_files import BackupFolder
 from kerasdl.training.keras_internals import first_epoch
-from kerasdl.training.maths import Logs
 from kerasdl.training.replicas import Replicas
+from kerasdl.training.step_parts import Logs
 
 
 @dataclasses.dataclass

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl.training.cluster import Cluster
+
 Result = TypeVar("Result")
 
 _TRAINED_WITH = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
@@ -170,8 +172,5 @@ def _replica() -> tf.distribute.ReplicaContext:
     return tf.distribute.get_replica_context()
 
 
-def _is_chief(cluster: tf.distribute.cluster_resolver.ClusterResolver) -> bool:
-    if cluster.task_type == "chief":
-        return True
-    has_chief = "chief" in cluster.cluster_spec().jobs
-    return cluster.task_type == "worker" and cluster.task_id == 0 and not has_chief
+def _is_chief(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> bool:
+    return Cluster(resolver.cluster_spec().as_dict(), resolver.task_type, resolver.task_id).is_chief

@@ -49,7 +49,7 @@ class Variables:
         kinds = self._kinds()
         return {id(v): _value(v) for v in [*kinds["model"], *kinds["step"]] if not v.trainable}
 
-    def check(self, saved: dict[str, Any]) -> dict[str, list[Any]]:
+    def _check(self, saved: dict[str, Any]) -> dict[str, list[Any]]:
         """Refuses a backup of other variables than these.
 
         Args:
@@ -78,7 +78,7 @@ class Variables:
         Raises:
             ValueError: Where the variables are not those of the backup.
         """
-        for kind, variables in self.check(saved).items():
+        for kind, variables in self._check(saved).items():
             if only not in (None, kind):
                 continue
             for variable, value in zip(variables, saved[kind]["values"], strict=True):

@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from kerasdl.training.building import build_for
 from kerasdl.training.checks import check_can_measure
-from kerasdl.training.maths import LOSS_IS_NOT_FINITE, Attack, Logs, make_measurement, make_update
+from kerasdl.training.maths import make_measurement, make_update
 from kerasdl.training.replica_maths import average_moving_statistics
 from kerasdl.training.replicas import Replicas, outside_scopes
+from kerasdl.training.step_parts import LOSS_IS_NOT_FINITE, Attack, Logs
 
 
 def make_train_step(
