@@ -21,7 +21,7 @@ LABELS = ("intact", "popping", "popped", "absent")
 STORIES = ("pop", "absent", "pop", "pass", "pop", "absent", "pop", "stop")
 
 _SEED = 2011
-_COUNTS = {"train": 1000, "test": 200}
+COUNTS = {"train": 1000, "test": 200}
 # Frames in which the pin rests at its point: a balloon bursts during the first two and is gone in the others.
 _BURST, _REST = 2, 4
 _STEEL = (74, 78, 88)
@@ -194,10 +194,10 @@ class KerasdlBalloons(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-        return {split: self._generate_examples(split) for split in _COUNTS}
+        return {split: self._generate_examples(split) for split in COUNTS}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        for index in range(_COUNTS[split]):
+        for index in range(COUNTS[split]):
             # A generator of its own for each example: it does not matter which are drawn, nor in what order.
-            rng = np.random.default_rng([_SEED, list(_COUNTS).index(split), index])
+            rng = np.random.default_rng([_SEED, list(COUNTS).index(split), index])
             yield index, draw_clip(rng, STORIES[index % len(STORIES)], self.builder_config.size)

@@ -12,9 +12,7 @@ from typing import Any
 import filelock
 import tensorflow_datasets as tfds
 
-from kerasdl.data import integrity, public_sets, quiet
-from kerasdl.data.balloons import BalloonsConfig, KerasdlBalloons
-from kerasdl.data.shapes import KerasdlShapes, ShapesConfig
+from kerasdl.data import balloons, integrity, public_sets, quiet, shapes
 
 PREPARED = Path(__file__).parent / "prepared"
 # Real data, prepared once by `kerasdl.data.prepare` and read only.
@@ -37,9 +35,9 @@ class Drawn:
 
 
 DRAWN = {
-    "shapes/one": Drawn(KerasdlShapes, functools.partial(ShapesConfig, kind="one"), {"train": 6000, "test": 1000}),
-    "shapes/pair": Drawn(KerasdlShapes, functools.partial(ShapesConfig, kind="pair"), {"train": 6000, "test": 1000}),
-    "balloons": Drawn(KerasdlBalloons, BalloonsConfig, {"train": 1000, "test": 200}),
+    "shapes/one": Drawn(shapes.KerasdlShapes, functools.partial(shapes.ShapesConfig, kind="one"), shapes.COUNTS),
+    "shapes/pair": Drawn(shapes.KerasdlShapes, functools.partial(shapes.ShapesConfig, kind="pair"), shapes.COUNTS),
+    "balloons": Drawn(balloons.KerasdlBalloons, balloons.BalloonsConfig, balloons.COUNTS),
 }
 
 INSIDE = tuple(sorted((*SHIPPED, *DRAWN)))

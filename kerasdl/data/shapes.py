@@ -18,7 +18,7 @@ COLORS = tuple(figures.COLORS)
 RELATIONS = {"above": (0, 1), "below": (0, -1), "left of": (1, 0), "right of": (-1, 0)}
 
 _SEEDS = {"one": 1998, "pair": 1999}
-_COUNTS = {"train": 6000, "test": 1000}
+COUNTS = {"train": 6000, "test": 1000}
 # Objects keep this far from the border and from each other.
 _MARGIN = 1 / 64
 
@@ -200,12 +200,12 @@ class KerasdlShapes(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-        return {split: self._generate_examples(split) for split in _COUNTS}
+        return {split: self._generate_examples(split) for split in COUNTS}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        for index in range(_COUNTS[split]):
+        for index in range(COUNTS[split]):
             # A generator of its own for each example: it does not matter which are drawn, nor in what order.
-            rng = np.random.default_rng([_SEEDS[self.builder_config.kind], list(_COUNTS).index(split), index])
+            rng = np.random.default_rng([_SEEDS[self.builder_config.kind], list(COUNTS).index(split), index])
             if self.builder_config.kind == "one":
                 yield index, draw_one(rng, index % len(KINDS), self.builder_config.size)
             else:

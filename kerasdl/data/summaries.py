@@ -19,6 +19,15 @@ class DatasetSummary:
         license: The terms of use.
         citation: How to cite it.
         homepage: Where it comes from.
+
+    Example:
+        >>> print(kerasdl.data.info("messages"))
+        messages: The 5,574 text messages of the SMS Spam Collection, ...
+        examples: 4,460 train, 1,114 test
+        classes:  ham, spam
+        features: label, text
+        licence:  CC BY 4.0
+        homepage: https://archive.ics.uci.edu/dataset/228/sms+spam+collection
     """
 
     name: str

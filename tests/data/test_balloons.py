@@ -126,7 +126,7 @@ def test_no_frame_is_padding(clips):
 
 
 def test_builder_gives_the_same_bytes_each_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(balloons, "_COUNTS", {"train": 10, "test": 3})
+    monkeypatch.setattr(balloons, "COUNTS", {"train": 10, "test": 3})
     files = []
     for folder in ("first", "second"):
         builder = balloons.KerasdlBalloons(config=balloons.BalloonsConfig(size=24), data_dir=tmp_path / folder)

@@ -20,7 +20,7 @@ from kerasdl.data import balloons, catalog, integrity, public_sets, shapes
 @pytest.fixture
 def few_drawings(monkeypatch):
     """Drawn data sets of 20 + 10 examples."""
-    for counts in (shapes._COUNTS, balloons._COUNTS):
+    for counts in (shapes.COUNTS, balloons.COUNTS):
         monkeypatch.setitem(counts, "train", 20)
         monkeypatch.setitem(counts, "test", 10)
 
@@ -162,7 +162,7 @@ def test_a_size_that_cannot_be_drawn_is_told(tmp_path):
 @pytest.mark.parametrize("name", catalog.DRAWN)
 def test_counts_are_known_before_anything_is_drawn(name, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    counts = shapes._COUNTS if name.startswith("shapes") else balloons._COUNTS
+    counts = shapes.COUNTS if name.startswith("shapes") else balloons.COUNTS
     assert data.info(name).counts == counts
     assert list(tmp_path.iterdir()) == []
 

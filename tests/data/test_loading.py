@@ -35,7 +35,7 @@ SIZES = {"photos": 20, "shapes/one": 24, "shapes/pair": 24, "balloons": 24}
 def drawings(tmp_path_factory):
     """A folder in which drawn data sets have 20 + 10 examples."""
     with pytest.MonkeyPatch.context() as patch:
-        for counts in (shapes._COUNTS, balloons._COUNTS):
+        for counts in (shapes.COUNTS, balloons.COUNTS):
             patch.setitem(counts, "train", 20)
             patch.setitem(counts, "test", 10)
         yield tmp_path_factory.mktemp("drawings")

@@ -194,7 +194,7 @@ def test_every_size_shows_the_same_picture(size):
 
 @pytest.mark.parametrize("kind", ["one", "pair"])
 def test_builder_gives_the_same_bytes_each_time(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(shapes, "_COUNTS", {"train": 30, "test": 10})
+    monkeypatch.setattr(shapes, "COUNTS", {"train": 30, "test": 10})
     files = []
     for folder in ("first", "second"):
         builder = shapes.KerasdlShapes(config=shapes.ShapesConfig(kind=kind, size=32), data_dir=tmp_path / folder)
