@@ -13,7 +13,6 @@ from kerasdl.sequences.caption_decoder import CaptionDecoder
 from kerasdl.sequences.checks import check_whole
 from kerasdl.sequences.recurrent import check_recurrent, stack
 
-_END_ID = 3
 _SHUFFLED = 1000  # pairs among which one is drawn
 # The encoder where none is given: filters, side of the kernel, step. A place of its maps sees 29x29 pixels.
 _ENCODER = ((16, 5, 2), (24, 3, 1), (48, 3, 2), (64, 3, 1), (64, 3, 1))
@@ -200,7 +199,7 @@ def caption_batches(
         numbers = to_ids(captions)
         good = (
             (
-                tf.reduce_all(numbers[:, 0] != _END_ID),
+                tf.reduce_all(numbers[:, 0] != text.END_ID),
                 "`pairs` must have words in every caption. Received: an empty one.",
             ),
             (

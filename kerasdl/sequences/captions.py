@@ -12,8 +12,6 @@ from kerasdl.sequences.captioning import decoder_of
 from kerasdl.sequences.checks import check_length_penalty, check_whole
 from kerasdl.sequences.decoding import beam_search, compiled
 
-_START_ID, _END_ID = 2, 3
-
 
 class Captions(NamedTuple):
     """What `caption` gives.
@@ -80,7 +78,7 @@ def caption(
     parts = [[part.numpy() for part in write(given[at : at + batch_size])] for at in range(0, len(given), batch_size)]
     numbers, ranks, looked = (np.concatenate(part)[: len(images)] for part in zip(*parts, strict=True))
     names = [str(word) for word in model.get_layer("words").get_vocabulary()]
-    words = [[names[number] for number in row if number != _END_ID] for row in numbers]
+    words = [[names[number] for number in row if number != text.END_ID] for row in numbers]
     # A sentence that has ended has its end besides.
     lengths = np.minimum([len(each) + 1.0 for each in words], length)
     scores = (ranks * ((5 + lengths) / 6) ** penalty).astype("float32")
@@ -135,10 +133,10 @@ def _write(
     return beam_search(
         step,
         state,
-        start=_START_ID,
-        end=_END_ID,
+        start=text.START_ID,
+        end=text.END_ID,
         length=length,
         beam_width=beam_width,
         length_penalty=length_penalty,
-        never=(0, 1, _START_ID),
+        never=(text.PADDING_ID, text.UNKNOWN_ID, text.START_ID),
     )

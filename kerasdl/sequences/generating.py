@@ -12,7 +12,6 @@ from kerasdl.sequences.checks import check_whole
 from kerasdl.sequences.decoding import compiled
 from kerasdl.sequences.language_models import unit_of
 
-_END_ID = 3
 _LONGEST = 10**9  # steps
 
 
@@ -83,7 +82,7 @@ def generate(
     ).numpy()
     texts = []
     for begun, row in zip(prompts, said, strict=True):
-        new = [vocabulary[number] for number in row if number > _END_ID]
+        new = [vocabulary[number] for number in row if number > text.END_ID]
         texts.append(begun + "".join(new) if unit == "character" else text.join_words(new, behind=begun))
     return texts[0] if is_one else texts
 
@@ -127,11 +126,11 @@ def step(model: keras.Model, tokens: tf.Tensor, states: list) -> tuple[tf.Tensor
 
 def _choose(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """A word or the end, drawn from `softmax(logits / temperature)`; the likeliest at 0. Never a special word."""
-    logits = logits[:, _END_ID:]
+    logits = logits[:, text.END_ID :]
     # The largest becomes 0, so that no temperature is too low.
     logits -= tf.reduce_max(logits, axis=-1, keepdims=True)
     drawn = tf.random.stateless_categorical(tf.math.divide_no_nan(logits, temperature), 1, seed, dtype="int64")[:, 0]
-    return _END_ID + tf.where(temperature > 0, drawn, tf.argmax(logits, axis=-1))
+    return text.END_ID + tf.where(temperature > 0, drawn, tf.argmax(logits, axis=-1))
 
 
 def _continue(
@@ -151,7 +150,7 @@ def _continue(
         speaks = at + 1 >= read
         chosen = tf.where(speaks & ~is_over, chosen, 0)
         tokens = tf.where(speaks, chosen, prompt[:, tf.minimum(at + 1, tf.shape(prompt)[1] - 1)])
-        is_over |= speaks & ((chosen == _END_ID) | (at + 1 >= read + length - 1))
+        is_over |= speaks & ((chosen == text.END_ID) | (at + 1 >= read + length - 1))
         return at + 1, tokens, states, is_over, said.write(at, chosen)
 
     *_, said = tf.while_loop(

@@ -14,7 +14,6 @@ from kerasdl.sequences.checks import check_whole
 
 # What a window begins with that does not begin its text: no START is read before it. In UTF-8 no text has this byte.
 _GOES_ON = b"\xff"
-_UNKNOWN_ID, _END_ID = 1, 3
 
 
 def _after_start(texts: tf.Tensor, split: Any) -> tf.RaggedTensor:
@@ -123,7 +122,7 @@ def _tokens(texts: Any, unit: str) -> Iterator[list[str]]:
     spec = texts.element_spec if isinstance(texts, tf.data.Dataset) else None
     if isinstance(spec, tuple) and len(spec) == 2 and all(getattr(part, "dtype", None) == tf.string for part in spec):
         texts = texts.map(lambda text, _: text)  # (text, text), as kerasdl.data.load gives it
-    for batch in text._strings(texts):
+    for batch in text.string_batches(texts):
         if unit == "character":
             yield from (list(each.decode() if isinstance(each, bytes) else each) for each in batch)
         elif len(batch):
@@ -182,8 +181,8 @@ def language_batches(
             seen = glue.join(tokens[max(begin - 1, 0) : end - 1]).encode()
             windows.append(_GOES_ON + seen if begin else seen)
             lengths.append(end - begin)
-        following += [numbers.get(word, _UNKNOWN_ID) for word in tokens]
-        following.append(_END_ID)
+        following += [numbers.get(word, text.UNKNOWN_ID) for word in tokens]
+        following.append(text.END_ID)
     if not windows:
         raise ValueError("`texts` must hold at least one text. Received: none.")
     targets = tf.RaggedTensor.from_row_lengths(np.array(following, "int64"), lengths)

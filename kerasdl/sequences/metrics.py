@@ -28,6 +28,7 @@ class _StepMean(keras.metrics.Mean):
                 class for each row may be given too.
             sample_weight: How much each row or each step counts.
         """
+        # Keras hands a metric no mask and has no public name for it; its own metrics look here, too.
         mask = getattr(y_pred, "_keras_mask", None)
         truth, predictions = keras.ops.convert_to_tensor(y_true), keras.ops.convert_to_tensor(y_pred)
         if len(truth.shape) == len(predictions.shape) and truth.shape[-1] == 1:

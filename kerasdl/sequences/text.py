@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from kerasdl.sequences.checks import check_whole
 
-# Padding has the number 0, which `Embedding(mask_zero=True)` masks; what the vocabulary lacks has the number 1.
-PADDING, UNKNOWN = "", "[UNK]"
-# In vocabularies of text that is written: what a text begins and ends with. They have the numbers 2 and 3.
-START, END = "[START]", "[END]"
+# What stands before the words: padding, which `Embedding(mask_zero=True)` masks, and what the vocabulary lacks; in
+# vocabularies of text that is written also what a text begins and ends with.
+PADDING, UNKNOWN, START, END = "", "[UNK]", "[START]", "[END]"
+PADDING_ID, UNKNOWN_ID, START_ID, END_ID = range(4)
 
 # Letters and digits, joined by hyphens, with an apostrophe that ends them ("don't" is don' and t); or any single mark.
 _WORD = r"[\pL\pN\pM]+(?:-[\pL\pN\pM]+)*'?|[^\s\pZ\pL\pN\pM]"
@@ -71,24 +71,6 @@ def split_words_before_end(texts: Any) -> tf.RaggedTensor:
 def split_characters(texts: Any) -> tf.RaggedTensor:
     """Splits texts into their characters, as they are; one `""` for an empty text."""
     return _never_empty(tf.strings.unicode_split(tf.convert_to_tensor(texts, "string"), "UTF-8"))
-
-
-@keras.saving.register_keras_serializable(package="kerasdl")
-def split_characters_after_start(texts: Any) -> tf.RaggedTensor:
-    """The characters of a text behind the start."""
-    return _with(START, tf.strings.unicode_split(tf.convert_to_tensor(texts, "string"), "UTF-8"), before=True)
-
-
-@keras.saving.register_keras_serializable(package="kerasdl")
-def split_characters_before_end(texts: Any) -> tf.RaggedTensor:
-    """The characters of a text and its end."""
-    return _with(END, tf.strings.unicode_split(tf.convert_to_tensor(texts, "string"), "UTF-8"), before=False)
-
-
-@keras.saving.register_keras_serializable(package="kerasdl")
-def as_they_are(words: Any) -> Any:
-    """Text that is split already: `(batch, steps)` strings, padded with `""`."""
-    return words
 
 
 def check_vocabulary(words: Any, *, ends: bool = False) -> list[str]:
@@ -167,7 +149,7 @@ def check_string(name: str, string: Any) -> None:
         ) from None
 
 
-def _strings(texts: Any, name: str = "texts") -> Iterable[np.ndarray]:
+def string_batches(texts: Any, name: str = "texts") -> Iterable[np.ndarray]:
     """Batches of strings, whatever they come in."""
     if isinstance(texts, tf.data.Dataset):
         if not isinstance(texts.element_spec, tf.TensorSpec) or texts.element_spec.dtype != tf.string:
@@ -193,7 +175,7 @@ def _strings(texts: Any, name: str = "texts") -> Iterable[np.ndarray]:
 
 def as_list(texts: Any, name: str) -> list[str | bytes]:
     """Many texts out of a list, an array, a tensor or a data set."""
-    return [string for batch in _strings(texts, name) for string in batch]
+    return [string for batch in string_batches(texts, name) for string in batch]
 
 
 def vocabulary(texts: Any, *, size: int | None = None, minimum_count: int = 1, unit: str = "word") -> list[str]:
@@ -228,7 +210,7 @@ def vocabulary(texts: Any, *, size: int | None = None, minimum_count: int = 1, u
         # Sentences of words, of any lengths: a word is a word in whichever it stands.
         texts = [word for row in texts for word in ([row] if isinstance(row, str | bytes) else as_list(row, "texts"))]
     counts: collections.Counter[bytes] = collections.Counter()
-    for batch in _strings(texts):
+    for batch in string_batches(texts):
         if not len(batch):
             continue
         strings = tf.constant(batch.tolist())

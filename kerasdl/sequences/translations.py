@@ -13,9 +13,6 @@ from kerasdl.sequences.encoder_decoder import recurrent_steps
 from kerasdl.sequences.transformer import transformer_steps
 from kerasdl.sequences.translating import check_is_translator
 
-# Numbers of what is no word, and is never written, and of the end.
-_PADDING, _UNKNOWN, _START, _END = 0, 1, 2, 3
-
 
 class Translations(NamedTuple):
     """What `translate` gives.
@@ -115,12 +112,12 @@ def _write(
     written, scores, looked = beam_search(
         step,
         state,
-        start=_START,
-        end=_END,
+        start=text.START_ID,
+        end=text.END_ID,
         length=length,
         beam_width=beam_width,
         length_penalty=length_penalty,
-        never=(_PADDING, _UNKNOWN, _START),
+        never=(text.PADDING_ID, text.UNKNOWN_ID, text.START_ID),
     )
     with tf.init_scope():  # a table cannot be read while a graph is made
         words = model.get_layer("target_words").get_vocabulary()

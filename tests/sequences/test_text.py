@@ -32,8 +32,6 @@ def test_an_empty_text_has_one_step_of_padding(split):
 def test_what_is_seen_and_what_is_to_be_said_are_one_step_apart():
     assert words_of(text.split_words_after_start, "I am.", "") == [["[START]", "i", "am", "."], ["[START]"]]
     assert words_of(text.split_words_before_end, "I am.", "") == [["i", "am", ".", "[END]"], ["[END]"]]
-    assert words_of(text.split_characters_after_start, "né", "") == [["[START]", "n", "é"], ["[START]"]]
-    assert words_of(text.split_characters_before_end, "né", "") == [["n", "é", "[END]"], ["[END]"]]
 
 
 def test_joined_words_read_like_a_sentence():
