@@ -38,17 +38,10 @@ def with_auxiliary_labels(dataset: tf.data.Dataset) -> tf.data.Dataset:
         The data set for `model.fit` and `training.fit`. The paper counts the side heads' losses with weight 0.3.
 
     Example:
-        ```python
-        model = googlenet(auxiliary_heads=True, input_shape=(96, 96, 3), classes=10)
-        model.compile(
-            keras.optimizers.SGD(0.01, momentum=0.9),
-            loss=dict.fromkeys(("predictions", "auxiliary1", "auxiliary2"), "sparse_categorical_crossentropy"),
-            loss_weights={"predictions": 1.0, "auxiliary1": 0.3, "auxiliary2": 0.3},
-            metrics={"predictions": ["accuracy"]},
-        )
-        data = load("shapes/one", batch_size=32, image_size=96, shuffle=True)
-        training.fit(model, with_auxiliary_labels(data), epochs=10)
-        ```
+        >>> data = tf.data.Dataset.from_tensors((np.zeros((2, 65, 65, 3)), np.array([3, 1])))
+        >>> _, labels = next(iter(with_auxiliary_labels(data)))
+        >>> {head: of_head.numpy().tolist() for head, of_head in labels.items()}
+        {'predictions': [3, 1], 'auxiliary1': [3, 1], 'auxiliary2': [3, 1]}
 
     Reference:
         [Szegedy et al., 2014](https://arxiv.org/abs/1409.4842), section 5

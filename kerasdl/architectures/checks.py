@@ -1,7 +1,7 @@
 """What every builder asks of its arguments, said once and before any layer is made."""
 
 from collections.abc import Iterable
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import keras
@@ -48,3 +48,10 @@ def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
     if isinstance(value, bool) or value not in choices:
         raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}. Received: {name}={value!r}.")
     return value
+
+
+def check_dropout(dropout: Any) -> float:
+    """Refuses what is no share of the values that training may leave out; gives it as a Python float."""
+    if isinstance(dropout, bool) or not isinstance(dropout, Real) or not 0 <= float(dropout) < 1:
+        raise ValueError(f"`dropout` must be at least 0, for none, and less than 1. Received: dropout={dropout!r}.")
+    return float(dropout)

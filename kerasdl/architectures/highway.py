@@ -1,12 +1,12 @@
 """Highway networks: layers by the dozen, each with gates through which its inputs may pass unchanged."""
 
 import sys
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import keras
 
-from kerasdl.architectures.checks import check_choice, check_classes, check_image_shape
+from kerasdl.architectures.checks import check_choice, check_classes, check_dropout, check_image_shape
 from kerasdl.architectures.parts import classify
 from kerasdl.layers import HighwayConv2D, HighwayDense
 from kerasdl.layers.checks import check_positive
@@ -104,8 +104,7 @@ def highway_cnn(
     """
     stages, last = NETWORKS[check_choice("network", network, NETWORKS)]
     input_shape, classes = check_image_shape(input_shape, smallest=4), check_classes(classes)
-    if isinstance(dropout, bool) or not isinstance(dropout, Real) or not 0 <= float(dropout) < 1:
-        raise ValueError(f"`dropout` must be at least 0, for none, and less than 1. Received: dropout={dropout!r}.")
+    dropout = check_dropout(dropout)
     inputs = x = keras.Input(input_shape, name="images")
     for stage, (maps, kernel_sizes) in enumerate(stages, start=1):
         if stage > 1:

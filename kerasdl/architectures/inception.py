@@ -156,13 +156,12 @@ def googlenet(
         name: The model's name.
 
     Example:
-        ```python
-        model = googlenet(auxiliary_heads=True, input_shape=(96, 96, 3), classes=10)
-        heads = {"predictions": 1.0, "auxiliary1": 0.3, "auxiliary2": 0.3}
-        model.compile("adam", loss=dict.fromkeys(heads, "sparse_categorical_crossentropy"), loss_weights=heads)
-        training.fit(model, with_auxiliary_labels(data), epochs=10)
-        final = keras.Model(model.input, model.get_layer("predictions").output)
-        ```
+        >>> model = googlenet(auxiliary_heads=True, input_shape=(65, 65, 3), classes=10)
+        >>> heads = {"predictions": 1.0, "auxiliary1": 0.3, "auxiliary2": 0.3}  # the paper's weights
+        >>> model.compile("adam", dict.fromkeys(heads, "sparse_categorical_crossentropy"), loss_weights=heads)
+        >>> # Here it is trained, on what `with_auxiliary_labels` makes of the data.
+        >>> keras.Model(model.input, model.output["predictions"]).output.shape  # and then used without side heads
+        (None, 10)
 
     Reference:
         [Szegedy et al., 2014](https://arxiv.org/abs/1409.4842), Table 1 and Figure 3

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from kerasdl.architectures.checks import check_classes, check_image_shape
+from kerasdl.architectures.parts import classify
 from kerasdl.layers import EuclideanRBF, SparselyConnectedConv2D, TrainablePooling, scaled_tanh
 
 # LeCun et al. 1998, Table I: a row for each map of S2, a column for each map of C3, an X where the one sees the
@@ -139,6 +140,4 @@ def lenet5_modern(
     x = keras.layers.Flatten(name="flatten")(x)
     x = keras.layers.Dense(120, activation="relu", name="c5")(x)
     x = keras.layers.Dense(84, activation="relu", name="f6")(x)
-    x = keras.layers.Dense(classes, name="logits", dtype="float32")(x)
-    x = keras.layers.Activation("softmax", name="predictions", dtype="float32")(x)
-    return keras.Model(inputs, x, name=name)
+    return keras.Model(inputs, classify(x, classes), name=name)

@@ -1,12 +1,11 @@
 """Wide residual networks: few layers with many filters, in blocks that normalise first."""
 
 from functools import partial
-from numbers import Real
 from typing import Any
 
 import keras
 
-from kerasdl.architectures.checks import check_classes, check_image_shape
+from kerasdl.architectures.checks import check_classes, check_dropout, check_image_shape
 from kerasdl.architectures.cifar_resnets import FILTERS, check_depth
 from kerasdl.architectures.parts import Conv, classify, convolve, normalize
 from kerasdl.architectures.resnet import stack_stages
@@ -50,12 +49,6 @@ def preactivated_block(
     return keras.layers.Add(name=out)([x, residual])
 
 
-def _check_dropout(dropout: Any) -> float:
-    if isinstance(dropout, bool) or not isinstance(dropout, Real) or not 0 <= float(dropout) < 1:
-        raise ValueError(f"`dropout` must be at least 0, for none, and less than 1. Received: dropout={dropout!r}.")
-    return float(dropout)
-
-
 def wide_resnet(
     depth: int = 28,
     width: int = 10,
@@ -86,7 +79,7 @@ def wide_resnet(
         [Zagoruyko and Komodakis, 2016](https://arxiv.org/abs/1605.07146), Table 1
     """
     blocks = check_depth(depth, 6, 4, layers=8, examples="16, 22, 28 or 40")
-    width, dropout = check_positive("width", width), _check_dropout(dropout)
+    width, dropout = check_positive("width", width), check_dropout(dropout)
     input_shape, classes = check_image_shape(input_shape, smallest=4), check_classes(classes)
     inputs = keras.Input(input_shape, name="images")
     options: dict[str, Any] = {"use_bias": False, "kernel_initializer": "he_normal"}
