@@ -175,6 +175,15 @@ class Browser(_Server):
         self._ask("POST", f"{self._session}/url", {"url": "about:blank"})
         self._ask("POST", f"{self._session}/url", {"url": url})
 
+    def tell(self, command: str, **parameters: object):
+        """What the browser answers to a command of its own protocol, as for a key that is pressed.
+
+        Args:
+            command: Such as "Emulation.setDeviceMetricsOverride".
+            parameters: What the command takes.
+        """
+        return self._ask("POST", f"{self._session}/goog/cdp/execute", {"cmd": command, "params": parameters})
+
     def as_phone(self, width: int = 390, height: int = 844) -> None:
         """Shows pages as a phone does, narrower than Chromium lets a window be.
 
@@ -182,9 +191,8 @@ class Browser(_Server):
             width: Of the screen in pixels.
             height: Of the screen in pixels.
         """
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": True}
-        command = {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics}
-        self._ask("POST", f"{self._session}/goog/cdp/execute", command)
+        command = "Emulation.setDeviceMetricsOverride"
+        self.tell(command, width=width, height=height, deviceScaleFactor=2, mobile=True)
 
     def run(self, script: str, *arguments: object):
         """What a script gives back that may use `deep`, `shown` and `texts`.

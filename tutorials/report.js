@@ -21,16 +21,24 @@ addEventListener("keydown", event => {
   link.click();
 });
 
-// One step back leads to the page, however many figures one has looked at.
+// One step back leads to the page as it was, however many figures one has looked at.
+let opened = false;
 addEventListener("click", event => {
+  if (event.target.closest(".open")) opened = true;
   const link = event.target.closest("figure:target .steps a");
   if (!link) return;
   event.preventDefault();
-  const before = scrollY;
-  location.replace(link.hash);
-  if (!link.classList.contains("close")) return;
-  scrollTo({ top: before, behavior: "instant" });
+  if (!link.classList.contains("close")) {
+    location.replace(link.hash);
+    return;
+  }
   const place = document.querySelector(link.hash);
-  place.scrollIntoView({ block: "nearest", behavior: "instant" });
-  place.querySelector("a").focus({ preventScroll: true });
+  const show = () => {
+    place.scrollIntoView({ block: "nearest" });
+    place.querySelector("a").focus({ preventScroll: true });
+  };
+  addEventListener("hashchange", show, { once: true });
+  if (opened) history.back();
+  else location.replace(link.hash);
+  opened = false;
 });

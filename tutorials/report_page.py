@@ -22,7 +22,6 @@ _PAGE = """<!DOCTYPE html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
 <title>Results of the kerasdl course</title>
 <link rel="icon" href="data:,">
 <style>
