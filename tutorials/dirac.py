@@ -2,11 +2,11 @@
 
 Paper:  [Zagoruyko and Komodakis, 2017](https://arxiv.org/abs/1706.00388)
 Run:    python -m tutorials.dirac
-Takes:  about 90 seconds on 2 cores
-Expect: With 36 convolutions the training loss after 8 epochs is 1.14 plain, 0.42 Dirac and 0.46 residual (mean of 3
-        seeds): plain minus Dirac is 0.72 +- 0.06, mean and standard error; residual minus Dirac, 0.05 +- 0.06, says
-        nothing. Folding changes no probability by more than 0.00001, and DiracNet-18 on one image of 64x64 is then 5.1
-        times as fast, on 32 at a time 1.4 times.
+Takes:  155 seconds on one core
+Expect: With 36 convolutions the training loss after 8 epochs is 1.20 plain, 0.43 Dirac and 0.44 residual (mean of 3
+        seeds): plain minus Dirac is 0.78 +- 0.09, mean and standard error; residual minus Dirac, 0.02 +- 0.03, says
+        nothing. Folding changes no probability by more than 0.00001, and DiracNet-18 on one image of 64x64 is then 3.9
+        times as fast, on 32 at a time 1.3 times.
 
 Residual networks add a block's input to its output, and so can be a hundred layers deep. A DiracNet has no shortcuts.
 Instead it writes the identity into the weights: each convolution has the kernel `a I + b W`, where `I` is the Dirac

@@ -2,11 +2,11 @@
 
 Paper:  [Huang et al., 2006](https://doi.org/10.1016/j.neucom.2005.12.126)
 Run:    python -m tutorials.extreme_learning
-Takes:  about 40 seconds on 2 cores
+Takes:  115 seconds on one core
 Expect: 83.6 % of the test images right from 2,048 random units, and 86.7 % from 128 random filters, whose pooled
-        answers are as many (3.2 ± 0.1 points more, over three seeds). With 1,024 units, solving takes 0.9 seconds (on
-        one busy core) for 82.7 %; ten epochs of Adam on the last layer take 3.0 for 77.6 % (5.1 ± 0.3 points less), and
-        on all layers 10 for 83.4 %: 0.7 ± 0.7 points more than solving, a difference that is not certain.
+        answers are as many (3.2 ± 0.1 points more, over three seeds). With 1,024 units, solving takes 0.9 seconds for
+        82.7 %; ten epochs of Adam on the last layer take 4.6 for 77.6 % (5.1 ± 0.3 points less), and on all layers 17
+        for 83.4 %: 0.7 ± 0.7 points more than solving, a difference that is not certain.
 
 An extreme learning machine has a hidden layer of random units that nobody ever trains. What is left, the last linear
 layer, minimises a sum of squares, and that needs no descent: its minimum is the solution of one linear system,
