@@ -8,9 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasdl.adversarial.attacking import Adversarial, check_count, check_labels, check_number
+from kerasdl.adversarial.attacking import Adversarial, check_labels, check_number
 from kerasdl.adversarial.batches import batches_of
 from kerasdl.adversarial.margins import predict
+from kerasdl.visualization.checks import check_count
 from kerasdl.visualization.probing import compiled, in_batches
 from kerasdl.visualization.targets import check_images
 

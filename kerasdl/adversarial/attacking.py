@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from kerasdl.adversarial.margins import axes_of, is_fooled, length, per_image, predict, scores_of
 from kerasdl.visualization.probing import compiled, in_batches
-from kerasdl.visualization.targets import check_images, check_seed, check_target, number_of_classes
+from kerasdl.visualization.targets import check_images, check_target, number_of_classes
 
 UNKNOWN = -1  # Stands for the label of an image without one, and for the target of an attack without one.
 
@@ -24,6 +24,12 @@ class Adversarial:
         success: Where the attack, and not the model by itself, led to a wrong class, or to the target.
         already_wrong: Where the model was wrong, or said the target, before the attack.
         distance: From each image to what became of it, in the norm of the attack.
+
+    Example:
+        >>> images, distance = np.zeros((2, 8, 8, 3)), np.array([0.1, 0.0])
+        >>> found = Adversarial(images, np.array([True, False]), np.array([False, True]), distance)
+        >>> found, np.asarray(found).shape
+        (Adversarial(2 images: 1 fooled, 1 already wrong), (2, 8, 8, 3))
 
     Reference:
         [Szegedy et al., 2013](https://arxiv.org/abs/1312.6199), who named them
@@ -226,22 +232,7 @@ def check_number(name: str, value: Any, least: float = 0.0) -> None:
         raise ValueError(f"`{name}` must be a number of at least {least:g}. Received: {value!r}.")
 
 
-def check_count(name: str, value: Any) -> None:
-    """Refuses what is not a whole number of at least 1."""
-    if not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"`{name}` must be a whole number of at least 1. Received: {value!r}.")
-
-
 def check_norm(norm: str) -> None:
     """Refuses a norm that is not known."""
     if norm not in ("linf", "l2"):
         raise ValueError(f'`norm` must be "linf" or "l2". Received: {norm!r}.')
-
-
-def seed_tensor(model: keras.Model, images: Any, seed: Any) -> Any:
-    """The seed as a number of 32 bits; for a tensor, as in training, one that changes with every step."""
-    number = tf.cast(seed, tf.int32) if isinstance(seed, tf.Tensor | tf.Variable) else check_seed(seed)
-    optimizer = getattr(model, "optimizer", None)
-    if isinstance(images, tf.Tensor) and optimizer is not None:
-        number = number + 104_729 * tf.cast(tf.convert_to_tensor(optimizer.iterations), tf.int32)
-    return number

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.adversarial.attacking import check_bounds, check_count, check_inside, check_norm, check_number
+from kerasdl.adversarial.attacking import check_bounds, check_inside, check_norm, check_number
 from kerasdl.adversarial.batches import batches_of
 from kerasdl.adversarial.margins import is_fooled, lead_of_others, predict, value_and_gradient
+from kerasdl.visualization.checks import check_count
 from kerasdl.visualization.probing import compiled
 from kerasdl.visualization.targets import check_images
 

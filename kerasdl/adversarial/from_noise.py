@@ -6,16 +6,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.adversarial.attacking import (
-    Adversarial,
-    check_count,
-    check_finite_bounds,
-    check_inside,
-    check_number,
-)
+from kerasdl.adversarial.attacking import Adversarial, check_finite_bounds, check_inside, check_number
 from kerasdl.adversarial.margins import lead_of_others, length, per_image, scores_of, value_and_gradient
+from kerasdl.visualization.checks import check_count, check_seed
 from kerasdl.visualization.probing import compiled, in_batches
-from kerasdl.visualization.targets import check_images, check_seed, check_target
+from kerasdl.visualization.targets import check_images, check_target
 
 
 def fooling_image(

@@ -5,8 +5,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerasdl.adversarial.attacking import check_count, check_number, run_attack
+from kerasdl.adversarial.attacking import check_number, run_attack
 from kerasdl.adversarial.margins import is_fooled, length, other_classes, per_image, scores_of, value_and_gradient
+from kerasdl.visualization.checks import check_count
 
 
 def deep_fool(

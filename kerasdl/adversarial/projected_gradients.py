@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerasdl.adversarial.attacking import check_count, check_norm, check_number, run_attack, seed_tensor
+from kerasdl.adversarial.attacking import check_norm, check_number, run_attack
 from kerasdl.adversarial.margins import (
     is_fooled,
     lead_of_others,
@@ -14,6 +14,7 @@ from kerasdl.adversarial.margins import (
     scores_of,
     value_and_gradient,
 )
+from kerasdl.visualization.checks import check_count, check_seed
 
 
 def pgd(
@@ -83,11 +84,20 @@ def pgd(
         batch_size=batch_size,
         norm=norm,
         numbers=(epsilon, step_size),
-        counts=(steps, restarts, seed_tensor(model, images, seed)),
+        counts=(steps, restarts, _seed_tensor(model, images, seed)),
         ball=norm,
         random_start=bool(random_start),
         is_repeated=restarts > 1,
     )
+
+
+def _seed_tensor(model: keras.Model, images: Any, seed: Any) -> Any:
+    """The seed as a number of 32 bits; for a tensor, as in training, one that changes with every step."""
+    number = tf.cast(seed, tf.int32) if isinstance(seed, tf.Tensor | tf.Variable) else check_seed(seed)
+    optimizer = getattr(model, "optimizer", None)
+    if isinstance(images, tf.Tensor) and optimizer is not None:
+        number = number + 104_729 * tf.cast(tf.convert_to_tensor(optimizer.iterations), tf.int32)
+    return number
 
 
 def _pgd(

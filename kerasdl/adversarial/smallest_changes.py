@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.adversarial.attacking import check_count, run_attack
+from kerasdl.adversarial.attacking import run_attack
 from kerasdl.adversarial.margins import (
     best_of_others,
     is_fooled,
@@ -17,6 +17,7 @@ from kerasdl.adversarial.margins import (
     scores_of,
     value_and_gradient,
 )
+from kerasdl.visualization.checks import check_count
 
 _SHARPNESS, _GROWTH = 20.0, 1.5  # The first in units of the distance between the scores.
 _HALVINGS = 10  # Of the way from the image, at the end.

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.adversarial.attacking import check_count, check_finite_bounds, check_number, run_attack
+from kerasdl.adversarial.attacking import check_finite_bounds, check_number, run_attack
 from kerasdl.adversarial.margins import best_of_others, is_fooled, length, narrow, per_image, value_and_gradient
+from kerasdl.visualization.checks import check_count
 
 
 def carlini_wagner(

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl.visualization.checks import check_count, check_seed
 from kerasdl.visualization.layer_outputs import layer_values
 from kerasdl.visualization.probing import (
     all_layers,
@@ -19,7 +20,7 @@ from kerasdl.visualization.probing import (
     in_batches,
 )
 from kerasdl.visualization.regularizers import Jitter
-from kerasdl.visualization.targets import check_gradient, check_images, check_seed
+from kerasdl.visualization.targets import check_gradient, check_images
 
 Copy = tuple[tuple[str, ...], keras.Model, list[tuple[keras.layers.Layer, keras.layers.Layer]]]
 
@@ -72,9 +73,8 @@ def deep_dream(
     Reference:
         [Mordvintsev et al., 2015](https://research.google/blog/inceptionism-going-deeper-into-neural-networks/)
     """
-    for name, value in (("octaves", octaves), ("steps", steps)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"`{name}` must be a whole number of at least 1. Received: {name}={value!r}.")
+    check_count("octaves", octaves)
+    check_count("steps", steps)
     check_seed(seed)
     if not octave_scale > 1:
         raise ValueError(f"`octave_scale` must be a number above 1. Received: {octave_scale!r}.")

@@ -7,13 +7,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl.visualization.checks import check_count, check_seed
 from kerasdl.visualization.probing import compiled, in_batches
 from kerasdl.visualization.targets import (
     Target,
     Unit,
     check_arguments,
     check_gradient,
-    check_seed,
     predicted_classes,
     score_of,
     warn_if_empty,
@@ -98,16 +98,22 @@ def smooth_grad(
     Returns:
         Maps, `(N, H, W)` float32, raw.
 
+    Example:
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+        >>> images = np.random.default_rng(0).normal(size=(4, 8, 8, 3))
+        >>> bool(np.allclose(smooth_grad(model, images, 1, samples=8), saliency(model, images, 1)))  # a linear model
+        True
+
     Reference:
         [Smilkov et al., 2017](https://arxiv.org/abs/1706.03825)
     """
-    images, classes, function, unit = _prepare(model, images, target, unit, samples, batch_size)
+    check_count("samples", samples)
+    images, classes, function, unit = _prepare(model, images, target, unit, batch_size)
     if not noise >= 0:
         raise ValueError(f"`noise` must be a number of at least 0. Received: {noise!r}.")
     run = compiled(model, _smooth_grad, function=function, unit=unit, samples=samples)
     numbers = np.arange(len(images), dtype="int32")  # Each image has noise of its own, whatever batch it comes in.
     deviation = noise * (images.max(axis=(1, 2, 3)) - images.min(axis=(1, 2, 3)))
-
     first = check_seed(seed)
 
     def batch(*arrays: np.ndarray) -> tf.Tensor:
@@ -153,7 +159,8 @@ def integrated_gradients(
     Reference:
         [Sundararajan et al., 2017](https://arxiv.org/abs/1703.01365), equation 1
     """
-    images, classes, function, unit = _prepare(model, images, target, unit, steps, batch_size)
+    check_count("steps", steps)
+    images, classes, function, unit = _prepare(model, images, target, unit, batch_size)
     start = np.asarray(baseline, "float32")
     if start.shape not in ((), images.shape[1:]) or not np.isfinite(start).all():
         raise ValueError(
@@ -170,12 +177,10 @@ def integrated_gradients(
 
 
 def _prepare(
-    model: keras.Model, images: Any, target: Target, unit: Unit | None, count: int, batch_size: int
+    model: keras.Model, images: Any, target: Target, unit: Unit | None, batch_size: int
 ) -> tuple[np.ndarray, np.ndarray, Callable | None, Unit | None]:
     """Checks the arguments; the predicted class is that of the image itself, on all of the way."""
     images, classes, function, unit = check_arguments(model, images, target, unit)
-    if not isinstance(count, int) or count < 1:
-        raise ValueError(f"`samples` and `steps` must be whole numbers of at least 1. Received: {count!r}.")
     if unit is None and target is None:
         classes = in_batches(compiled(model, predicted_classes), batch_size, images)
     return images, classes, function, unit

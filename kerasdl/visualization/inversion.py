@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.visualization import pixels
-from kerasdl.visualization.layer_outputs import layer_path, layer_values
-from kerasdl.visualization.probing import compiled, feature_layer, in_batches
+from kerasdl.visualization.layer_outputs import layer_values
+from kerasdl.visualization.probing import compiled, feature_layer, in_batches, layer_path
 
 
 def invert_features(

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl.visualization.checks import check_count
 from kerasdl.visualization.probing import all_layers, compiled
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -85,8 +86,7 @@ def loss_landscape(
         )
     if not 0 < extent < np.inf:
         raise ValueError(f"`extent` must be a number above 0. Received: {extent!r}.")
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"`batch_size` must be a whole number of at least 1. Received: {batch_size!r}.")
+    check_count("batch_size", batch_size)
     if loss is None and not getattr(model, "compiled", False):
         raise ValueError(
             f"Model {model.name!r} is not compiled, so it has no loss. Call model.compile(loss=...) or give `loss=`."

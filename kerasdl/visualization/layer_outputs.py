@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.visualization.probing import Tap, all_layers, compiled, execution, find_layer, forward, in_batches
+from kerasdl.visualization.probing import Tap, compiled, forward, in_batches, layer_path
 from kerasdl.visualization.targets import check_images
 
 
@@ -47,21 +47,6 @@ def activations(
     paths = tuple(layer_path(model, images.shape[1:], name) for name in names)
     parts = in_batches(compiled(model, layer_values, layers=paths), batch_size, images)
     return parts[0] if isinstance(layers, str) else dict(zip(names, parts, strict=True))
-
-
-def layer_path(model: keras.Model, image_shape: tuple[int, ...], name: str) -> str:
-    """The path of the layer of this name, if it gives one tensor for an image.
-
-    Args:
-        model: Any Keras model.
-        image_shape: Of one image.
-        name: The layer's name or path.
-    """
-    wanted, shapes = find_layer(model, name), execution(model, image_shape)
-    path = next((path for path, layer in all_layers(model) if layer is wanted and path in shapes), None)
-    if path is None:
-        raise ValueError(f"Layer {name!r} does not run, or does not give one tensor, for images of this shape.")
-    return path
 
 
 def layer_values(model: keras.Model, images: tf.Tensor, *, layers: tuple[str, ...]) -> list[tf.Tensor]:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl.visualization.checks import check_count
 from kerasdl.visualization.landscapes import labelled_arrays
 from kerasdl.visualization.probing import all_layers, compiled, forward
 from kerasdl.visualization.residual_blocks import Way, given_blocks, residual_blocks
@@ -82,8 +83,7 @@ def lesion_study(
     if how not in ("drop", "permute"):
         raise ValueError(f'`how` must be "drop" or "permute". Received: {how!r}.')
     for name, value in (("number", number), ("samples", samples), ("batch_size", batch_size)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"`{name}` must be a whole number of at least 1. Received: {value!r}.")
+        check_count(name, value)
     if not model.built:
         model(inputs[:1])
     labels = _class_numbers(model, labels)

@@ -7,8 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.visualization.layer_outputs import layer_path, layer_values
-from kerasdl.visualization.probing import compiled, execution
+from kerasdl.visualization.checks import check_count
+from kerasdl.visualization.layer_outputs import layer_values
+from kerasdl.visualization.probing import compiled, execution, layer_path
 from kerasdl.visualization.receptive_fields import receptive_field
 from kerasdl.visualization.targets import check_images
 
@@ -68,8 +69,7 @@ def maximally_activating_patches(
         [Zeiler and Fergus, 2013](https://arxiv.org/abs/1311.2901), section 4;
         [Girshick et al., 2013](https://arxiv.org/abs/1311.2524), section 3.1
     """
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ValueError(f"`k` must be a whole number of at least 1. Received: {k!r}.")
+    check_count("k", k)
     scores = numbers = boxes = channels = np.zeros(0)
     kept: dict[int, np.ndarray] = {}
     seen = 0
@@ -122,8 +122,7 @@ def image_batches(model: keras.Model, data: Any, batch_size: int) -> Iterator[np
     """
     if not isinstance(data, tf.data.Dataset):
         images = check_images(model, data)
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"`batch_size` must be a whole number of at least 1. Received: {batch_size!r}.")
+        check_count("batch_size", batch_size)
         yield from (images[at : at + batch_size] for at in range(0, len(images), batch_size))
         return
     if data.cardinality() == tf.data.INFINITE_CARDINALITY:

@@ -10,15 +10,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.visualization.layer_outputs import layer_path, layer_values
-from kerasdl.visualization.probing import compiled, execution, in_batches
+from kerasdl.visualization.checks import check_count, check_seed
+from kerasdl.visualization.layer_outputs import layer_values
+from kerasdl.visualization.probing import compiled, execution, in_batches, layer_path
 from kerasdl.visualization.regularizers import Regularizer
 from kerasdl.visualization.targets import (
     Target,
     Unit,
     check_gradient,
     check_images,
-    check_seed,
     check_target,
     check_unit,
     score_of,
@@ -97,8 +97,7 @@ def maximize(
         [Simonyan et al., 2013](https://arxiv.org/abs/1312.6034), section 2; with a generator
         [Nguyen et al., 2016](https://arxiv.org/abs/1605.09304)
     """
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"`steps` must be a whole number of at least 1. Received: {steps!r}.")
+    check_count("steps", steps)
     check_seed(seed)
     for regularizer in regularizers:
         if not isinstance(regularizer, Regularizer):

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.visualization.layer_outputs import layer_path, layer_values
+from kerasdl.visualization.checks import check_count
+from kerasdl.visualization.layer_outputs import layer_values
 from kerasdl.visualization.maximal_activations import image_batches
-from kerasdl.visualization.probing import compiled, feature_layer, in_batches
+from kerasdl.visualization.probing import compiled, feature_layer, in_batches, layer_path
 from kerasdl.visualization.targets import check_images
 
 
@@ -49,8 +50,7 @@ def nearest_neighbors(
         [Krizhevsky et al., 2012](https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks),
         section 6.1
     """
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ValueError(f"`k` must be a whole number of at least 1. Received: {k!r}.")
+    check_count("k", k)
     queries = check_images(model, queries)
     shape = queries.shape[1:]
     path = feature_layer(model, shape) if layer is None else layer_path(model, shape, layer)

@@ -10,8 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.visualization.probing import all_layers, compiled, execution, feature_layer, forward
-from kerasdl.visualization.targets import check_gradient, check_images, check_seed
+from kerasdl.visualization.checks import check_count, check_seed
+from kerasdl.visualization.probing import all_layers, compiled, execution, feature_layer, forward, gives_features
+from kerasdl.visualization.targets import check_gradient, check_images
 
 Layers = str | Sequence[str] | Mapping[str, float] | None
 Result = np.ndarray | tuple[np.ndarray, dict[str, np.ndarray]]
@@ -107,8 +108,7 @@ def check_pixels(model: keras.Model, images: Any, bounds: Bounds, name: str = "i
 
 def check_numbers(*, steps: int, learning_rate: float, seed: int, **weights: float) -> None:
     """Refuses what no descent can be made with."""
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"`steps` must be a whole number of at least 1. Received: {steps!r}.")
+    check_count("steps", steps)
     check_seed(seed)
     if not (isinstance(learning_rate, int | float) and 0 < learning_rate < np.inf):
         raise ValueError(f"`learning_rate` must be a number above 0. Received: {learning_rate!r}.")
@@ -146,17 +146,15 @@ def layer_weights(
 def layers_by_size(model: keras.Model, images: np.ndarray) -> list[str]:
     """The last layer before each change of the maps' size, of those that give features; the classes' own maps aside.
 
-    What comes before the first weights is no feature, nor is what pools, pads, crops or drops.
+    What comes before the first weights is no feature.
     """
-    passing = ("Pooling", "Dropout", "Padding", "Cropping")
     layers, class_maps = dict(all_layers(model)), _class_maps(model, images)
     found: dict[tuple[int, ...], str] = {}
     begun = False
     for path, shape in execution(model, images.shape[1:]).items():
-        layer = layers[path]
-        begun = begun or bool(layer.weights)
-        is_own = not isinstance(layer, keras.Model) and not any(word in type(layer).__name__ for word in passing)
-        if begun and is_own and len(shape) == 3 and shape[0] * shape[1] > 1 and path not in class_maps:
+        begun = begun or bool(layers[path].weights)
+        is_own = gives_features(layers[path]) and path not in class_maps
+        if begun and is_own and len(shape) == 3 and shape[0] * shape[1] > 1:
             found[shape[:2]] = path
     return list(found.values()) or [feature_layer(model, images.shape[1:])]
 

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl.visualization.checks import check_count
 from kerasdl.visualization.layer_paths import all_layers, find_layer, structure
 from kerasdl.visualization.outputs import one_output
 
@@ -170,11 +171,31 @@ def execution(model: keras.Model, image_shape: tuple[int, ...]) -> dict[str, tup
     return known[key]
 
 
+def layer_path(model: keras.Model, image_shape: tuple[int, ...], name: str) -> str:
+    """The path of the layer of this name, if it gives one tensor for an image.
+
+    Args:
+        model: Any Keras model.
+        image_shape: Of one image.
+        name: The layer's name or path.
+    """
+    wanted, shapes = find_layer(model, name), execution(model, image_shape)
+    path = next((path for path, layer in all_layers(model) if layer is wanted and path in shapes), None)
+    if path is None:
+        raise ValueError(f"Layer {name!r} does not run, or does not give one tensor, for images of this shape.")
+    return path
+
+
+def gives_features(layer: keras.layers.Layer) -> bool:
+    """Whether what a layer gives are features of its own: not those of a model, a pooling, a padding or a dropout."""
+    passing = ("Pooling", "Dropout", "Padding", "Cropping")
+    return not isinstance(layer, keras.Model) and not any(word in type(layer).__name__ for word in passing)
+
+
 def feature_layer(model: keras.Model, image_shape: tuple[int, ...], name: str | None = None) -> str:
     """The layer called `name`, if it gives maps; the one that gives the last maps where `name` is None.
 
-    The last maps are those of the last layer with more than one place that is neither a model nor a pooling, a padding
-    or a dropout: these give no features of their own.
+    The last maps are those of the last layer that `gives_features` and has more than one place.
     """
     shapes = execution(model, image_shape)
     if name is not None:
@@ -190,13 +211,9 @@ def feature_layer(model: keras.Model, image_shape: tuple[int, ...], name: str | 
             if spatial
             else f"`layer` must give maps, and no layer of model {model.name!r} does."
         )
-    passing = ("Pooling", "Dropout", "Padding", "Cropping")
     layers = dict(all_layers(model))
     for path, shape in reversed(shapes.items()):
-        is_own = not isinstance(layers[path], keras.Model) and not any(
-            p in type(layers[path]).__name__ for p in passing
-        )
-        if is_own and len(shape) == 3 and shape[0] * shape[1] > 1:
+        if gives_features(layers[path]) and len(shape) == 3 and shape[0] * shape[1] > 1:
             return path
     raise ValueError(
         f"Expected a model with feature maps, (height, width, channels), of more than one place. "
@@ -243,8 +260,7 @@ def _run(function: Callable, reference: weakref.ref, options: dict[str, Any], *t
 
 def in_batches(function: Callable, batch_size: int, *arrays: np.ndarray) -> Any:
     """The results of `function` on slices of the arrays, joined again: one array, or a tuple of them."""
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"`batch_size` must be a whole number of at least 1. Received: {batch_size!r}.")
+    check_count("batch_size", batch_size)
     parts = [
         tf.nest.map_structure(
             lambda tensor: tensor.numpy(), function(*(array[at : at + batch_size] for array in arrays))

@@ -6,8 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.visualization.layer_outputs import layer_path
-from kerasdl.visualization.probing import all_layers, changed, compiled, execution, forward
+from kerasdl.visualization.probing import all_layers, changed, compiled, execution, forward, layer_path
 
 
 class ReceptiveField(NamedTuple):

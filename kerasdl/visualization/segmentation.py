@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from kerasdl.visualization.checks import check_count
+
 # The neighbours of a pixel, each pair once: (rows down, columns right).
 _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 # Evidence beyond this, in nats, is as good as certain; and capacities must be whole numbers of 31 bits.
@@ -67,8 +69,7 @@ def segment(
             "`background` and `foreground` must be quantiles, 0 <= background <= foreground < 1. "
             f"Received: background={background!r}, foreground={foreground!r}."
         )
-    if not isinstance(components, int) or components < 1:
-        raise ValueError(f"`components` must be a whole number of at least 1. Received: {components!r}.")
+    check_count("components", components)
     if not 0 <= smoothness < np.inf:
         raise ValueError(f"`smoothness` must be a number of at least 0. Received: {smoothness!r}.")
     flat = maps.min(axis=(1, 2)) == maps.max(axis=(1, 2))

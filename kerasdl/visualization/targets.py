@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.visualization.layer_paths import all_layers, find_layer, structure
-from kerasdl.visualization.probing import compiled, execution, forward
+from kerasdl.visualization.layer_paths import all_layers, structure
+from kerasdl.visualization.probing import compiled, execution, forward, layer_path
 
 Target = int | np.integer | np.ndarray | list | tuple | Callable[[tf.Tensor], tf.Tensor] | None
 Unit = tuple[str, tuple[int, ...]]
@@ -90,21 +90,11 @@ def check_unit(model: keras.Model, images: np.ndarray, unit: Unit) -> Unit:
         raise ValueError(
             f"`unit` must be a layer's name and a place in it, (layer, (row, column, channel)). Received: {unit!r}."
         ) from None
-    wanted, shapes = find_layer(model, name), execution(model, images.shape[1:])
-    path = next((path for path, layer in all_layers(model) if layer is wanted and path in shapes), None)
-    if path is None:
-        raise ValueError(f"Layer {name!r} does not run, or does not give one tensor, for images of this shape.")
-    shape = shapes[path]
+    path = layer_path(model, images.shape[1:], name)
+    shape = execution(model, images.shape[1:])[path]
     if len(place) != len(shape) or any(not 0 <= index < size for index, size in zip(place, shape, strict=True)):
         raise ValueError(f"`unit` must lie in what {name!r} gives, shape {shape}. Received: {place}.")
     return path, place
-
-
-def check_seed(seed: int) -> np.int32:
-    """The seed as NumPy and TensorFlow's stateless chance both take it."""
-    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
-        raise ValueError(f"`seed` must be a whole number from 0 to 2**31 - 1. Received: {seed!r}.")
-    return np.int32(seed)
 
 
 def score(logits: tf.Tensor, classes: tf.Tensor, function: Callable | None = None) -> tf.Tensor:

@@ -79,7 +79,7 @@ def test_smooth_grad_is_seeded_and_does_not_depend_on_batches():
 @pytest.mark.parametrize(
     ("function", "arguments", "message"),
     [
-        (smooth_grad, {"samples": 0}, r"`samples` and `steps` must be whole numbers of at least 1\. Received: 0\."),
+        (smooth_grad, {"samples": 0}, r"`samples` must be a whole number of at least 1\. Received: 0\."),
         (smooth_grad, {"noise": -1}, r"`noise` must be a number of at least 0\. Received: -1\."),
         (
             integrated_gradients,
