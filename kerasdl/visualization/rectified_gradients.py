@@ -57,6 +57,12 @@ def deconvolution(
     Returns:
         `(N, height, width, channels)`, float32, raw, with its signs.
 
+    Example:
+        >>> layers = [keras.layers.Dense(2, activation="relu"), keras.layers.Flatten(), keras.layers.Dense(2)]
+        >>> model = keras.Sequential([keras.Input((4, 4, 3)), *layers])
+        >>> deconvolution(model, np.random.default_rng(0).normal(size=(5, 4, 4, 3)), 1).shape
+        (5, 4, 4, 3)
+
     Reference:
         [Zeiler and Fergus, 2013](https://arxiv.org/abs/1311.2901), section 2.1
     """

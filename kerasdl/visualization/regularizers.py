@@ -19,6 +19,16 @@ import tensorflow as tf
 class Regularizer:
     """The parent of all: changes nothing.
 
+    Example:
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Grey(Regularizer):  # one of your own: after each step every pixel becomes grey
+        ...     def mend(self, images, gradient, step):
+        ...         return tf.zeros_like(images) + tf.reduce_mean(images, axis=-1, keepdims=True)
+        >>> model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+        >>> found = kerasdl.visualization.maximize(model, 1, steps=3, regularizers=[Jitter(2), Grey()])
+        >>> bool(np.ptp(found.images, axis=-1).max() < 1e-6)
+        True
+
     Reference:
         [Yosinski et al., 2015](https://arxiv.org/abs/1506.06579), section 3
     """
