@@ -124,6 +124,53 @@ def test_only_public_names_of_keras_and_tensorflow():
     assert [name for name, text in TEXTS.items() if any(word in text for word in private)] == []
 
 
+def private_names(text: str) -> set[str]:
+    """The names with an underscore in front that a module takes from another module, or from an object not its own."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls", "super()"):
+            found.add(node.attr)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "getattr" and len(node.args) > 1:
+            found |= {node.args[1].value} if isinstance(node.args[1], ast.Constant) else set()
+    # Those of a named tuple are no secret.
+    return {name for name in found if name.startswith("_") and not name.startswith("__")} - {"_asdict", "_replace"}
+
+
+def test_private_names_stay_private():
+    taken = {name: names for name, text in TEXTS.items() if (names := private_names(text))}
+    # What only a private name of Keras tells, each with the reason beside it.
+    assert taken.pop("kerasdl.training.keras_internals")
+    assert taken.pop("kerasdl.sequences.metrics") == {"_keras_mask"}
+    # Two checks of steps, which stand below the class.
+    assert taken.pop("kerasdl.xnor.steps") == {"_expect"}
+    assert taken == {}
+
+
+def names_made_by(node: ast.stmt) -> list[str]:
+    """The functions, classes and constants that a statement makes; not what a command line finds by its decorator."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [] if any(ast.unparse(each).startswith("app.") for each in node.decorator_list) else [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return [part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]
+
+
+def test_nothing_is_left_that_nobody_uses():
+    trees = {name: ast.parse(text) for name, text in TEXTS.items()}
+    # By these the tests and benchmarks of the packed engine read what is in its words.
+    used = {"convolve_to_counts", "unpack_bits", "unpack_codes"}
+    for node in (node for tree in trees.values() for node in ast.walk(tree)):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            used.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            used.add(node.attr)
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            used |= {part.value for part in ast.walk(node.value) if isinstance(part, ast.Constant)}
+    made = [(name, each) for name, tree in trees.items() for node in tree.body for each in names_made_by(node)]
+    assert [f"{name}.{each}" for name, each in made if each not in used and not each.startswith("__")] == []
+
+
 def test_only_the_plots_import_matplotlib():
     users = {name for name, text in TEXTS.items() if "import matplotlib" in text or "from matplotlib" in text}
     assert {name.partition(".plots")[0] for name in users} == {"kerasdl.visualization"}
@@ -189,8 +236,14 @@ def test_every_public_name_is_explained(package, thing):
 
 
 @pytest.mark.parametrize("name", [name for name in sorted(MODULES) if name.split(".")[-1] != "__main__"])
-def test_examples_in_docstrings_are_true(name):
+def test_examples_in_docstrings_are_true(name, tmp_path, monkeypatch):
     module = importlib.import_module(name)
+    if name.startswith("kerasdl.data."):
+        # Of what is drawn a few pictures, in a folder of their own: thousands take long.
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        for drawn in (kerasdl.data.shapes, kerasdl.data.balloons):
+            for split in drawn.COUNTS:
+                monkeypatch.setitem(drawn.COUNTS, split, 10)
     known = {"keras": keras, "np": np, "tf": tf, "kerasdl": kerasdl, **vars(module)}
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     for example in doctest.DocTestFinder(exclude_empty=True).find(module, globs=known):
