@@ -31,6 +31,17 @@ def fresh_start():
 
 
 @pytest.fixture
+def zero_weights(monkeypatch):
+    """Kernels begin as zeros: most of the time of a large network goes into random numbers.
+
+    For tests that look at shapes and counts only, or that set all weights themselves.
+    """
+    initializers = keras.initializers
+    for kind in (initializers.VarianceScaling, initializers.RandomNormal, initializers.TruncatedNormal):
+        monkeypatch.setattr(kind, "__call__", lambda self, shape, dtype=None, **_: keras.ops.zeros(shape, dtype))
+
+
+@pytest.fixture
 def extra_data() -> Path:
     """The folder of the larger real data sets, where somebody has them."""
     folder = os.environ.get("KERASDL_EXTRA_DATA")

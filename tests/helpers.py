@@ -1,4 +1,4 @@
-"""Checks that many tests share."""
+"""Checks and small sums that many tests share."""
 
 import tempfile
 from collections.abc import Callable
@@ -9,6 +9,20 @@ import keras
 import numpy as np
 
 import kerasdl
+
+
+def numbers_in(weights: list) -> int:
+    """How many numbers the weights are together."""
+    return sum(int(np.prod(weight.shape)) for weight in weights)
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    powers = np.exp(x - x.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def logits_of(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    return np.asarray(keras.Model(model.input, model.get_layer("logits").output)(images))
 
 
 def check_layer(

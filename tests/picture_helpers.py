@@ -1,17 +1,18 @@
-"""A callback called once without a training, and the pictures and texts that it wrote into the event file."""
+"""A callback called without a training, and the pictures and texts that it wrote into the event file."""
 
 import numpy as np
 import tensorflow as tf
 from event_helpers import read_events
 
 
-def see_once(model, callback, spoil=False):
-    """Calls the hooks of a training of one epoch; may make all weights "not a number" on the way."""
+def see(callback, model, steps=(0,), spoil=False):
+    """Calls the hooks of a training of these epochs; may make all weights "not a number" on the way."""
     callback.set_model(model)
     callback.on_train_begin()
     if spoil:
         model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
-    callback.on_epoch_end(0)
+    for step in steps:
+        callback.on_epoch_end(step, {})
     callback.on_train_end()
 
 

@@ -20,10 +20,6 @@ def randomize(model: keras.Model, seed: int = 0) -> None:
         layer.set_weights(values)
 
 
-def logits_of(model: keras.Model, images) -> np.ndarray:
-    return np.asarray(keras.Model(model.input, model.get_layer("logits").output)(images))
-
-
 class InNumpy:
     """The layers of the papers for one image, with the weights of a model's layers.
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from helpers import numbers_in
 
 from kerasdl.architectures import alexnet, alexnet_single
 from kerasdl.architectures.alexnets import Convolution, tower_network
@@ -89,6 +90,7 @@ def test_towers_are_the_groups_of_a_grouped_convolution():
     assert np.std(ours) > 0.1
 
 
+@pytest.mark.usefixtures("zero_weights")
 def test_towers_are_branches_that_cross_where_the_paper_says():
     model = alexnet(input_shape=(67, 67, 3), classes=10)
     for name in ("conv1", "conv2"):
@@ -103,9 +105,10 @@ def test_towers_are_branches_that_cross_where_the_paper_says():
     assert {"dense6_tower1", "dense6_tower2"} < layers_below(model, "dense7_tower1")
 
 
+@pytest.mark.usefixtures("zero_weights")
 def test_the_papers_sizes():
     model = alexnet(classes=1000)
-    counts = {layer.name: sum(int(np.prod(w.shape)) for w in layer.weights) for layer in model.layers if layer.weights}
+    counts = {layer.name: numbers_in(layer.weights) for layer in model.layers if layer.weights}
     # Section 3.5: kernels of 11x11x3, 5x5x48, 3x3x256, 3x3x192, 3x3x192, halved by tower; 4096 units are 2048 a tower.
     per_tower = {
         "conv1": (11 * 11 * 3 + 1) * 48,
@@ -125,6 +128,7 @@ def test_the_papers_sizes():
     assert [2 * neurons[f"conv{index}"] for index in range(1, 6)] == [290_400, 186_624, 64_896, 64_896, 43_264]
 
 
+@pytest.mark.usefixtures("zero_weights")
 def test_one_column_sees_everything():
     model = alexnet_single(input_shape=(67, 67, 3), classes=10)
     kernels = [tuple(model.get_layer(f"conv{index}").kernel.shape) for index in range(1, 6)]
@@ -151,6 +155,7 @@ def test_parts_can_be_swapped_but_for_the_first_and_the_last():
     assert model.get_layer("stage2_out").output.shape == (None, 7, 7, 8)
 
 
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.parametrize("builder", [alexnet, alexnet_single])
 def test_an_image_too_small_is_refused(builder):
     assert builder(input_shape=(67, 67, 1), classes=2).get_layer("stage2_out").output.shape == (None, 1, 1, 256)

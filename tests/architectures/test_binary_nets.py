@@ -5,7 +5,8 @@ import functools
 import keras
 import numpy as np
 import pytest
-from residual_helpers import InNumpy, logits_of, randomize, relu
+from helpers import logits_of, numbers_in
+from residual_helpers import InNumpy, randomize, relu
 
 from kerasdl.architectures import alexnet_single, bwn_alexnet, bwn_resnet18, resnet18, xnor_alexnet, xnor_resnet18
 from kerasdl.layers import BinaryConv2D, BinaryDense, XnorConv2D, XnorDense
@@ -20,16 +21,12 @@ def images_of(shape, count=2, seed=1):
 
 @functools.cache
 def structure(builder, side):
-    """A network of which no test changes anything: most of the time of a large one goes into its random weights."""
+    """A network of which no test changes anything."""
     return builder(input_shape=(side, side, 3), classes=10)
 
 
 def with_kernels(model):
     return [layer for layer in model.layers if hasattr(layer, "kernel")]
-
-
-def trainable(model):
-    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
 def alexnet_kernels(side):
@@ -53,22 +50,25 @@ def test_the_formulas_are_those_of_the_float_networks():
     assert RESNET_KERNELS + norms + 513 * 1000 == 11_689_512
 
 
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.parametrize("builder", [bwn_alexnet, xnor_alexnet])
 def test_alexnet_has_as_many_latent_weights_as_the_real_one(builder):
-    assert trainable(structure(builder, 67)) == alexnet_kernels(1) + ALEXNET_BIASES + 4097 * 10
+    assert numbers_in(structure(builder, 67).trainable_weights) == alexnet_kernels(1) + ALEXNET_BIASES + 4097 * 10
 
 
+@pytest.mark.usefixtures("zero_weights")
 def test_residual_networks_have_as_many_latent_weights_as_the_real_one():
     # Here with 10 classes.
-    assert trainable(structure(bwn_resnet18, 32)) == 11_689_512 - 513 * 990
+    assert numbers_in(structure(bwn_resnet18, 32).trainable_weights) == 11_689_512 - 513 * 990
     # A factor per map behind the stem, factor and shift before each of two convolutions in two blocks per stage and at
     # the end.
     before_convolutions = sum(before + 3 * after for before, after in ((64, 64), (64, 128), (128, 256), (256, 512)))
     expected = RESNET_KERNELS + 64 + 2 * (before_convolutions + 512) + 513 * 1000
     assert expected == 11_687_784 == 11_689_512 - 1_728
-    assert trainable(structure(xnor_resnet18, 32)) == expected - 513 * 990
+    assert numbers_in(structure(xnor_resnet18, 32).trainable_weights) == expected - 513 * 990
 
 
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.parametrize(
     ("builder", "side", "kinds"),
     [
@@ -93,6 +93,7 @@ def signs_times_alpha(kernel):
     return np.where(kernel >= 0, alpha, -alpha)
 
 
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.parametrize(
     ("binary", "real", "shape"),
     [
@@ -157,6 +158,7 @@ def check_against_numpy(model, image, compute):
     np.testing.assert_allclose(logits_of(model, image[None])[0], expected, rtol=0, atol=1e-4 * expected.std())
 
 
+@pytest.mark.usefixtures("zero_weights")
 def test_xnor_alexnet_is_worked_out_in_numpy():
     def compute(there, x):
         w = there.weights
@@ -173,6 +175,7 @@ def test_xnor_alexnet_is_worked_out_in_numpy():
     check_against_numpy(xnor_alexnet(input_shape=(99, 67, 3), classes=10), images_of((99, 67, 3), seed=3)[0], compute)
 
 
+@pytest.mark.usefixtures("zero_weights")
 def test_xnor_resnet18_is_worked_out_in_numpy():
     def block(there, x, name, strides):
         signs = there.sign(there.norm(x, f"{name}_norm1"))
@@ -204,6 +207,7 @@ def between_weights(layer):
 XNOR_NETS = [(xnor_alexnet, (67, 67, 3)), (xnor_resnet18, (32, 32, 3))]
 
 
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.parametrize(("builder", "shape"), XNOR_NETS)
 def test_no_sign_is_taken_after_a_rectifier_and_each_after_a_normalisation(builder, shape):
     signed = [layer for layer in structure(builder, shape[0]).layers if isinstance(layer, SIGNED)]

@@ -5,7 +5,8 @@ import re
 import keras
 import numpy as np
 import pytest
-from residual_helpers import InNumpy, logits_of, randomize, relu
+from helpers import logits_of, numbers_in
+from residual_helpers import InNumpy, randomize, relu
 
 from kerasdl.architectures import plain_cifar, resnet_cifar
 from kerasdl.layers import ZeroPaddedShortcut
@@ -38,10 +39,7 @@ def test_computes_what_the_paper_says(shortcut):
     np.testing.assert_allclose(logits_of(model, image[None])[0], expected, rtol=1e-3, atol=1e-4)
 
 
-def trainable(model):
-    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-
-
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.parametrize(
     ("depth", "count"),
     [(20, 269_722), (32, 464_154), (44, 658_586), (56, 853_018), pytest.param(110, 1_727_962, marks=pytest.mark.slow)],
@@ -49,16 +47,18 @@ def trainable(model):
 def test_counts_at_every_depth_of_the_paper(depth, count):
     # Table 6 of the paper: 0.27, 0.46, 0.66, 0.85 and 1.7 million.
     model = resnet_cifar(depth)
-    assert trainable(model) == count
+    assert numbers_in(model.trainable_weights) == count
     assert sum(isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)) for layer in model.layers) == depth
     assert sum(isinstance(layer, ZeroPaddedShortcut) for layer in model.layers) == 2
 
 
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.parametrize("depth", [20, pytest.param(56, marks=pytest.mark.slow)])
 def test_option_b_costs_two_projections_and_plain_networks_nothing(depth):
     # 16*32 + 32*64 weights and two normalisations of 32 and 64 maps.
-    assert trainable(resnet_cifar(depth, "B")) == trainable(resnet_cifar(depth)) + 2_752
-    assert trainable(plain_cifar(depth)) == trainable(resnet_cifar(depth))
+    count = numbers_in(resnet_cifar(depth).trainable_weights)
+    assert numbers_in(resnet_cifar(depth, "B").trainable_weights) == count + 2_752
+    assert numbers_in(plain_cifar(depth).trainable_weights) == count
 
 
 @pytest.mark.parametrize("builder", [resnet_cifar, plain_cifar])

@@ -39,6 +39,7 @@ def name_there(name: str) -> str:
     return f"ConvNeXt{name.removeprefix('convnext_').capitalize()}"
 
 
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.parametrize(
     ("name", "size"),
     [

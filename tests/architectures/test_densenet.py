@@ -5,6 +5,7 @@ import re
 import keras
 import numpy as np
 import pytest
+from helpers import numbers_in
 from networks_alike import check_same_logits
 
 from kerasdl import architectures
@@ -30,6 +31,7 @@ def name_here(layer: str) -> str:
     return f"stage{int(match[1]) + 1}_transition_" + {"bn": "norm", "conv": "conv"}[match[2]]
 
 
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.parametrize(
     ("name", "size"),
     [
@@ -44,10 +46,7 @@ def test_same_logits_as_keras_applications(name, size):
     check_same_logits(getattr(architectures, name)(input_shape=(size, size, 3)), theirs, name_here)
 
 
-def trainable(model):
-    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-
-
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.parametrize(
     ("arguments", "parameters", "maps"),
     [
@@ -61,7 +60,7 @@ def trainable(model):
 )
 def test_the_papers_networks_for_cifar(arguments, parameters, maps):
     model = densenet_cifar(**arguments)
-    assert trainable(model) == parameters
+    assert numbers_in(model.trainable_weights) == parameters
     assert [model.get_layer(f"stage{stage}_out").output.shape[-1] for stage in (1, 2, 3)] == list(maps)
 
 

@@ -3,6 +3,7 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
+from helpers import numbers_in
 
 from kerasdl.architectures import diracnet18, diracnet34, diracnet_cifar, fold_dirac, plain18
 from kerasdl.architectures.parts import normalize
@@ -37,7 +38,7 @@ def logits(model, images):
 def test_folds_into_as_many_parameters_and_the_same_outputs(builder, trained, folded, shape):
     model = with_random_weights(builder(input_shape=shape))
     images = np.random.default_rng(1).random((2, *shape), dtype="float32")
-    assert sum(np.prod(weight.shape) for weight in model.trainable_weights) == trained
+    assert numbers_in(model.trainable_weights) == trained
     before = [weight.numpy() for weight in model.weights]
     short = fold_dirac(model)
     assert short.count_params() == folded
@@ -110,6 +111,7 @@ def test_folds_a_normalisation_only_where_nothing_else_reads_the_convolution():
     np.testing.assert_allclose(short(images), model(images), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.usefixtures("zero_weights")
 def test_refuses_models_without_dirac_convolutions():
     with pytest.raises(ValueError, match="nothing to fold") as error:
         fold_dirac(plain18(input_shape=(32, 32, 3), classes=2))
@@ -121,6 +123,7 @@ def test_refuses_models_without_dirac_convolutions():
         fold_dirac("diracnet18")
 
 
+@pytest.mark.usefixtures("zero_weights")
 def test_without_the_dirac_part_it_is_the_plain_network_of_the_same_shape():
     dirac, plain = diracnet_cifar(10, 1), diracnet_cifar(10, 1, conv=keras.layers.Conv2D)
     assert not any(isinstance(layer, DiracConv2D) for layer in plain.layers)

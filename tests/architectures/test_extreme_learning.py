@@ -3,13 +3,10 @@
 import keras
 import numpy as np
 import pytest
+from helpers import numbers_in
 from scipy.signal import correlate
 
 from kerasdl.architectures import extreme_learning_machine, random_feature_cnn
-
-
-def count(weights):
-    return sum(int(np.prod(weight.shape)) for weight in weights)
 
 
 @pytest.mark.parametrize(
@@ -20,7 +17,7 @@ def test_only_the_last_layer_can_learn(builder, all_weights, learnt):
     model = builder()
     assert model.count_params() == all_weights
     assert [weight.path for weight in model.trainable_weights] == ["logits/kernel", "logits/bias"]
-    assert count(model.trainable_weights) == learnt
+    assert numbers_in(model.trainable_weights) == learnt
 
 
 def test_the_hidden_units_in_numpy():

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import softmax
 from scipy import signal
 
 from kerasdl import training
@@ -45,11 +46,6 @@ def normalize(x):
     squares = np.pad(x**2, ((0, 0), (0, 0), (0, 0), (2, 2)))
     mean = sum(squares[..., shift : shift + x.shape[-1]] for shift in range(5)) / 5
     return x / (1 + 1e-4 * mean) ** 0.75
-
-
-def softmax(x):
-    powers = np.exp(x - x.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def forward(model, images):
@@ -146,6 +142,7 @@ def test_a_module_is_its_branches_side_by_side_as_scipy_correlates_them(reduce, 
     np.testing.assert_allclose(model(x)[0], expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.usefixtures("zero_weights")
 def test_every_module_has_the_channels_parameters_and_multiply_adds_of_table_1():
     model = googlenet()
     # The paper's two other figures for 5a and its parameters of 4c are not what its own filters give.
@@ -164,6 +161,7 @@ def test_every_module_has_the_channels_parameters_and_multiply_adds_of_table_1()
             assert multiply_adds / 1e6 == pytest.approx(mega, abs=1)
 
 
+@pytest.mark.usefixtures("zero_weights")
 def test_parameters_with_and_without_heads():
     assert googlenet().count_params() == 6_998_552
     model = googlenet(auxiliary_heads=True)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import numbers_in
 from scipy.signal import correlate
 from scipy.special import logsumexp
 
@@ -15,22 +16,18 @@ def squash(a):
     return 1.7159 * np.tanh(2 / 3 * a)
 
 
-def trainable(weights):
-    return sum(int(np.prod(weight.shape)) for weight in weights)
-
-
 def test_has_the_sixty_thousand_weights_of_the_paper():
     model = lenet5()
-    counts = {layer.name: trainable(layer.trainable_weights) for layer in model.layers if layer.trainable_weights}
+    counts = {layer.name: numbers_in(layer.trainable_weights) for layer in model.layers if layer.trainable_weights}
     # Section II.B of the paper names each of these.
     assert counts == {"c1": 156, "s2": 12, "c3": 1516, "s4": 32, "c5": 48120, "f6": 10164}
-    assert trainable(model.trainable_weights) == 60_000
-    assert trainable(model.non_trainable_weights) == 10 * 84
+    assert numbers_in(model.trainable_weights) == 60_000
+    assert numbers_in(model.non_trainable_weights) == 10 * 84
 
 
 def test_modern_counts():
     model = lenet5_modern()
-    counts = [trainable(layer.weights) for layer in model.layers if layer.weights]
+    counts = [numbers_in(layer.weights) for layer in model.layers if layer.weights]
     # 5*5*1*6+6, 5*5*6*16+16, 400*120+120, 120*84+84, 84*10+10
     assert counts == [156, 2416, 48120, 10164, 850]
     assert model.count_params() == 61_706

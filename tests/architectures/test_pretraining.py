@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import logits_of
 
 from kerasdl import architectures, data, training
 from kerasdl.architectures import freeze, imagenet_classes, pretrained
@@ -53,10 +54,6 @@ def randomise(model: keras.Model) -> None:
         elif value.ndim == 1:
             value = random.normal(0, 0.1, value.shape)
         weight.assign(value)
-
-
-def logits_of(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    return np.asarray(keras.Model(model.input, model.get_layer("logits").output)(images))
 
 
 @pytest.mark.slow
@@ -228,6 +225,9 @@ def test_wrong_arguments_are_explained(tmp_path):
     refuses("'squeezenet1_1' is not in keras.applications", "squeezenet1_1", weights=tmp_path / "wrong.h5")
     with pytest.raises(ValueError, match=r"^`until` must name a layer of 'lenet5'"):
         freeze(architectures.lenet5(), until="stage9_out")
+    model = keras.Sequential([keras.layers.Dense(2, name="dense")])  # Without an input there is no graph.
+    with pytest.raises(ValueError, match=r"^`model` must be a graph of layers.* of the class Sequential\."):
+        freeze(model, until="dense")
 
 
 def test_without_a_network_it_says_what_to_do(monkeypatch):

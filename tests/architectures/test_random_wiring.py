@@ -6,6 +6,7 @@ import keras
 import networkx
 import numpy as np
 import pytest
+from helpers import numbers_in
 
 from kerasdl.architectures import random_graph, randwire
 from kerasdl.architectures.random_wiring import random_stage
@@ -129,7 +130,7 @@ def test_sizes_are_those_of_the_paper(regime, channels, parameters, operations):
 )
 def test_networks_are_wired_by_the_graphs_of_their_stages(generator, regime, channels):
     model = randwire(generator, regime=regime, channels=channels, seed=2)
-    assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == _size(generator, regime, channels, 2)[0]
+    assert numbers_in(model.trainable_weights) == _size(generator, regime, channels, 2)[0]
     graph = random_graph(generator, 32, seed=(2, 4))
     for node in graph:
         conv = model.get_layer(f"stage4_node{node + 1}_conv")

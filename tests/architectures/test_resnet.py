@@ -5,7 +5,8 @@ import re
 import keras
 import numpy as np
 import pytest
-from residual_helpers import InNumpy, logits_of, randomize, relu
+from helpers import logits_of
+from residual_helpers import InNumpy, randomize, relu
 
 from kerasdl.architectures import plain18, resnet18, resnet50, resnet101, resnet152
 from kerasdl.data import load
@@ -43,6 +44,7 @@ def copy_from_application(model: keras.Model, application: keras.Model) -> None:
     assert sorted(used) == sorted(layer.name for layer in application.layers if layer.weights)
 
 
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.parametrize(
     ("builder", "application", "size"),
     [
@@ -67,6 +69,7 @@ def test_computes_what_keras_applications_compute_with_the_same_weights(builder,
     assert np.abs(expected[0] - expected[1]).max() > 0.1 * spread
 
 
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.parametrize(("builder", "has_shortcuts"), [(resnet18, True), (plain18, False)])
 def test_blocks_of_two_convolutions_in_numpy(builder, has_shortcuts):
     model = builder(input_shape=(33, 32, 3), classes=5)
@@ -86,6 +89,7 @@ def test_blocks_of_two_convolutions_in_numpy(builder, has_shortcuts):
     np.testing.assert_allclose(logits_of(model, image[None])[0], net.logits(x), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.usefixtures("zero_weights")
 def test_the_step_is_in_the_first_convolution_of_a_bottleneck():
     model = resnet50(input_shape=(64, 64, 3))
     steps = {

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from helpers import numbers_in
 
 from kerasdl.architectures import simpnet
 from kerasdl.architectures.simple_nets import simple_network
@@ -31,6 +32,7 @@ FILES = {
 }
 
 
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.parametrize("size", FILES)
 def test_is_what_the_authors_trained(size):
     parameters, momentum, expected = FILES[size]
@@ -49,7 +51,7 @@ def test_is_what_the_authors_trained(size):
         elif isinstance(layer, keras.layers.Dropout):
             words.append(f"{layer.rate:g}".lstrip("0"))
     assert " ".join(filter(None, words)) == expected
-    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == parameters
+    assert numbers_in(model.trainable_weights) == parameters
     shapes = [model.get_layer(f"stage{stage}_out").output.shape[1:3] for stage in (1, 2, 3)]
     assert shapes == [(16, 16), (8, 8), (8, 8)]
 

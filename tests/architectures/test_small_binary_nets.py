@@ -5,7 +5,8 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
-from residual_helpers import logits_of, randomize
+from helpers import logits_of
+from residual_helpers import randomize
 
 from kerasdl.architectures import binary_cnn
 from kerasdl.architectures.small_binary_nets import KINDS, Kind

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import PIL.Image
 import pytest
+from helpers import numbers_in
 
 from kerasdl.architectures import squeezenet1_0, squeezenet1_1
 from kerasdl.architectures.squeezenet import fire, pool
@@ -52,7 +53,7 @@ def test_the_papers_table_1():
     for layer in model.layers:
         if layer.weights:
             module = layer.name.split("_")[0]
-            counts[module] = counts.get(module, 0) + sum(int(np.prod(weight.shape)) for weight in layer.weights)
+            counts[module] = counts.get(module, 0) + numbers_in(layer.weights)
     # "# of parameters before pruning", Table 1; its output sizes are those of images of 227 pixels.
     assert counts == {
         "conv1": 14_208,

@@ -71,6 +71,7 @@ def count(words, side, channels, classes):
     return total
 
 
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.parametrize(
     ("builder", "column", "layers", "millions"),
     list(zip(BUILDERS, COLUMNS, WEIGHT_LAYERS, MILLIONS, strict=True)),
@@ -119,11 +120,13 @@ def check_same_logits(name, side):
     assert np.abs(logits[0] - logits[1]).max() > 0.5 * logits.std()
 
 
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.parametrize("name", ["vgg16", pytest.param("vgg19", marks=pytest.mark.slow)])
 def test_gives_the_logits_of_keras_applications(name):
     check_same_logits(name, 64)
 
 
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["vgg16", "vgg19"])
 def test_gives_the_logits_of_keras_applications_at_full_size(name):

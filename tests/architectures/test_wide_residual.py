@@ -5,7 +5,8 @@ import re
 import keras
 import numpy as np
 import pytest
-from residual_helpers import InNumpy, logits_of, randomize, relu
+from helpers import logits_of, numbers_in
+from residual_helpers import InNumpy, randomize, relu
 
 from kerasdl.architectures import wide_resnet
 
@@ -30,13 +31,14 @@ def test_computes_what_the_paper_says(width):
     np.testing.assert_allclose(logits_of(model, image[None])[0], expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.parametrize(
     ("depth", "width", "count", "millions"),
     [(40, 4, 8_949_210, 8.9), (16, 8, 10_961_370, 11.0), (28, 10, 36_479_194, 36.5)],
 )
 def test_counts_of_table_four(depth, width, count, millions):
     model = wide_resnet(depth, width)
-    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == count
+    assert numbers_in(model.trainable_weights) == count
     assert round(count / 1e6, 1) == millions
     assert sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers) == depth
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from event_helpers import read_steps
-from picture_helpers import read_images, see_once
+from picture_helpers import read_images, see
 
 from kerasdl.callbacks import DreamSummary
 from kerasdl.callbacks.images import pixels
@@ -78,7 +78,7 @@ def test_of_a_linear_network_the_best_image_is_known(tmp_path, drawn, bounds):
 
 def test_the_plot_is_what_is_written(tmp_path):
     model = linear()
-    see_once(model, DreamSummary(tmp_path, [1], steps=3, regularizers=(), start="zeros"))
+    see(DreamSummary(tmp_path, [1], steps=3, regularizers=(), start="zeros"), model)
     ascent = maximize(model, [1], steps=3)
     figure = plots.image_grid(np.rint(255 * ascent.images) / 255, [f"1\nscore {ascent.scores[-1, 0]:.3g}"])
     [written] = read_images(tmp_path, "dreams/classes")[0]
@@ -87,7 +87,7 @@ def test_the_plot_is_what_is_written(tmp_path):
 
 def test_unless_told_otherwise_it_is_the_ascent_of_the_first_ten_with_gentle_rules(tmp_path, drawn):
     model = linear(classes=12)
-    see_once(model, DreamSummary(tmp_path, steps=5))
+    see(DreamSummary(tmp_path, steps=5), model)
     rules = (Jitter(0), Decay(0.01), Blur(0.7, every=4))
     expected = maximize(model, range(10), start="noise", steps=5, regularizers=rules).images
     images, titles = drawn[0]
@@ -100,7 +100,7 @@ def test_channels_of_a_layer(tmp_path, drawn, name):
     convolutional()  # The next one's layer is conv2d_1 to Keras, and conv2d to TensorBoard.
     model = convolutional()
     layer = model.layers[0].name if name == "own" else name
-    see_once(model, DreamSummary(tmp_path, [11, 3], layer=layer, steps=3, seed=7))
+    see(DreamSummary(tmp_path, [11, 3], layer=layer, steps=3, seed=7), model)
     assert read_steps(tmp_path) == {"dreams/conv2d": [0]}
     rules = (Jitter(0), Decay(0.01), Blur(0.7, every=4))
     found = maximize(
@@ -116,7 +116,7 @@ def test_a_single_output_is_of_two_classes_and_unbounded_images_are_stretched(tm
         [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(1, activation="sigmoid")]
     )
     callback = DreamSummary(tmp_path, bounds=None, regularizers=(), steps=50)
-    see_once(model, callback)
+    see(callback, model)
     images, titles = drawn[0]
     assert [title.split("\n")[0] for title in titles] == ["0", "1"]
     # What is for the one class is against the other.
@@ -146,7 +146,7 @@ def test_a_model_that_is_a_class_needs_the_size(tmp_path):
 
 
 def test_weights_that_are_no_numbers_end_nothing(tmp_path, drawn):
-    see_once(linear(), DreamSummary(tmp_path, [1], steps=2), spoil=True)
+    see(DreamSummary(tmp_path, [1], steps=2), linear(), spoil=True)
     [(images, titles)] = drawn
     assert not images.any()
     assert titles == ["1\nscore nan"]
@@ -155,7 +155,7 @@ def test_weights_that_are_no_numbers_end_nothing(tmp_path, drawn):
 def test_a_network_that_sees_nothing_yet_warns_of_nothing(tmp_path):
     model = convolutional()
     model.layers[0].set_weights([np.zeros((3, 3, 3, 12)), np.full(12, -1.0)])
-    see_once(model, DreamSummary(tmp_path, [1], layer="conv2d", steps=2))
+    see(DreamSummary(tmp_path, [1], layer="conv2d", steps=2), model)
     assert read_steps(tmp_path) == {"dreams/conv2d": [0]}
 
 
@@ -178,5 +178,5 @@ def test_a_network_that_sees_nothing_yet_warns_of_nothing(tmp_path):
 )
 def test_what_is_wrong_is_told_before_the_first_epoch(tmp_path, options, error, text):
     with pytest.raises(error, match=re.escape(text)):
-        see_once(linear(), DreamSummary(tmp_path, **options))
+        see(DreamSummary(tmp_path, **options), linear())
     assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from event_helpers import read_steps
 from google.protobuf import text_format
-from picture_helpers import read_texts
+from picture_helpers import read_texts, see
 from tensorboard.plugins import projector
 
 from kerasdl.callbacks import EmbeddingSummary, Examples
@@ -29,14 +29,6 @@ def network(name="features"):
     model = keras.Sequential([keras.Input((4, 4, 1)), *layers])
     model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
     return model
-
-
-def see(callback, model, steps=(0,)):
-    callback.set_model(model)
-    callback.on_train_begin()
-    for step in steps:
-        callback.on_epoch_end(step, {})
-    callback.on_train_end()
 
 
 def read_points(log_dir, name):

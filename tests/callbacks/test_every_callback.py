@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from event_helpers import read_steps
 
 from kerasdl import callbacks, layers, training
 from kerasdl.training.batch_hooks import TEST_HOOKS, TRAIN_HOOKS, any_needs_batches
-from tests.event_helpers import read_steps
 
 
 def examples():

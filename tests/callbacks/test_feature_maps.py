@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from event_helpers import read_steps
-from picture_helpers import read_images, see_once
+from picture_helpers import read_images, see
 
 from kerasdl.callbacks import Examples, FeatureMapSummary
 
@@ -66,7 +66,7 @@ def test_the_picture_is_the_image_and_beside_it_the_maps(tmp_path, activation):
 
 def test_the_last_layer_of_each_size_is_taken_and_tags_do_not_change_between_runs(tmp_path):
     for run in "ab":
-        see_once(network(), FeatureMapSummary(tmp_path / run, IMAGES))
+        see(FeatureMapSummary(tmp_path / run, IMAGES), network())
         assert read_steps(tmp_path / run) == {"feature_maps/conv2d": [0], "feature_maps/upper": [0]}
     assert len(read_images(tmp_path / "a", "feature_maps/upper")[0]) == 3
 
@@ -76,14 +76,14 @@ def test_layers_are_named_as_keras_or_as_tags_name_them(tmp_path, name):
     network()  # Keras' second model of the process counts on: its first convolution is conv2d_1.
     model = network()
     wanted = model.layers[0].name if name == "own" else name
-    see_once(model, FeatureMapSummary(tmp_path, IMAGES, [wanted]))
+    see(FeatureMapSummary(tmp_path, IMAGES, [wanted]), model)
     assert list(read_steps(tmp_path)) == [f"feature_maps/{'upper' if name == 'upper' else 'conv2d'}"]
 
 
 def test_layers_inside_a_model_and_only_some_channels(tmp_path):
     inner = keras.Sequential([keras.layers.Conv2D(6, 3, padding="same", activation="relu")], name="inner")
     model = keras.Sequential([keras.Input((8, 12, 3)), inner, keras.layers.Flatten(), keras.layers.Dense(2)])
-    see_once(model, FeatureMapSummary(tmp_path, Examples(IMAGES), "inner/conv2d", count=1, channels=2))
+    see(FeatureMapSummary(tmp_path, Examples(IMAGES), "inner/conv2d", count=1, channels=2), model)
     [picture] = read_images(tmp_path, "feature_maps/inner/conv2d")[0]
     # Two maps of 8x12 above each other.
     assert picture.shape == (8 * 21, 12 * 21 + 16 + 2 * 96 + 2, 3)
@@ -106,7 +106,7 @@ def test_a_model_that_is_a_class(tmp_path):
 
 
 def test_weights_that_are_no_numbers_end_nothing(tmp_path):
-    see_once(network(), FeatureMapSummary(tmp_path, IMAGES, "upper", count=1), spoil=True)
+    see(FeatureMapSummary(tmp_path, IMAGES, "upper", count=1), network(), spoil=True)
     [picture] = read_images(tmp_path, "feature_maps/upper")[0]
     assert (picture[: 4 * 16, -6 * 16 :] == 0).all()
 
@@ -115,7 +115,7 @@ def test_a_large_image_is_shown_smaller_and_grey_beside_grey(tmp_path):
     layers = [keras.layers.Conv2D(2, 3, strides=8), keras.layers.Flatten(), keras.layers.Dense(2)]
     model = keras.Sequential([keras.Input((400, 600, 1)), *layers])
     flat = np.full((5, 400, 600, 1), 0.4, "float32")
-    see_once(model, FeatureMapSummary(tmp_path, flat, count=1))
+    see(FeatureMapSummary(tmp_path, flat, count=1), model)
     [picture] = read_images(tmp_path, "feature_maps/conv2d")[0]
     assert picture.shape[2] == 1
     assert (picture[:171, :256] == 102).all()  # 600 x 400 becomes 256 x 171
@@ -140,5 +140,5 @@ def test_a_large_image_is_shown_smaller_and_grey_beside_grey(tmp_path):
 )
 def test_what_is_wrong_is_told_before_the_first_epoch(tmp_path, data, options, text):
     with pytest.raises(ValueError, match=re.escape(text)):
-        see_once(network(), FeatureMapSummary(tmp_path, data, **options))
+        see(FeatureMapSummary(tmp_path, data, **options), network())
     assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import PIL.Image
 import pytest
-from picture_helpers import see_once
+from picture_helpers import see
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kerasdl.callbacks import FilterSummary
@@ -86,7 +86,7 @@ def test_a_layer_may_be_given_by_its_path(tmp_path):
         keras.Sequential([keras.layers.Conv2D(2, 3, name="conv")], name=name) for name in ("first", "second")
     )
     model = keras.Sequential([keras.Input((8, 8, 1)), first, second])
-    see_once(model, FilterSummary(tmp_path, layer="second/conv"))
+    see(FilterSummary(tmp_path, layer="second/conv"), model)
     [(_, pixels)] = _pictures(tmp_path, "filters/second/conv")
     kernels = filters(model, "second/conv")
     # The kernels of two channels: a row per filter, a column per channel.
@@ -114,7 +114,7 @@ def test_tags_are_the_same_in_every_run(tmp_path, layer, tag, index):
     _nested()
     model = _nested()
     assert [inner.name for inner in model.layers[0].layers] == ["conv2d_2", "conv2d_3"]
-    see_once(model, FilterSummary(tmp_path, layer=layer))
+    see(FilterSummary(tmp_path, layer=layer), model)
     [(_, pixels)] = _pictures(tmp_path, tag)
     kernels = filters(model.layers[0], f"conv2d_{2 + index}")
     first = 0.5 + kernels[0, ..., 0] / (2 * np.abs(kernels).max())
@@ -123,7 +123,7 @@ def test_tags_are_the_same_in_every_run(tmp_path, layer, tag, index):
 
 def test_of_a_wide_layer_the_first_64_are_drawn(tmp_path):
     model = keras.Sequential([keras.Input((4, 4, 70)), keras.layers.Conv2D(66, 1)])
-    see_once(model, FilterSummary(tmp_path))
+    see(FilterSummary(tmp_path), model)
     [(_, pixels)] = _pictures(tmp_path, "filters/conv2d")
     kernels = filters(model)[:, 0, 0]
     expected = 0.5 + kernels[:64, :64] / (2 * np.abs(kernels).max())
@@ -135,7 +135,7 @@ def test_what_is_no_number_is_drawn_as_zero(tmp_path):
     kernel = np.full((3, 3, 1, 6), np.nan)
     kernel[0, 0, 0, 0], kernel[1, 1, 0, 0] = 2, -1
     model.get_layer("c1").set_weights([kernel, np.zeros(6)])
-    see_once(model, FilterSummary(tmp_path))
+    see(FilterSummary(tmp_path), model)
     [(_, pixels)] = _pictures(tmp_path, "filters/c1")
     shades = pixels[4::8, 4::8][:3, :3]
     assert (shades[0, 0], shades[1, 1]) == (255, 64)

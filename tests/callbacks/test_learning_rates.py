@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from event_helpers import read_scalars
 
 from kerasdl import training
 from kerasdl.callbacks import LearningRateSummary
 from kerasdl.callbacks.learning_rates import rate_at
-from tests.event_helpers import read_scalars
 
 SCHEDULES = keras.optimizers.schedules
 

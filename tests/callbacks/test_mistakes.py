@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from event_helpers import read_steps
-from picture_helpers import read_images, read_texts, see_once
+from helpers import softmax
+from picture_helpers import read_images, read_texts, see
 
 from kerasdl.callbacks import Examples, MistakeSummary
 from kerasdl.callbacks.images import pixels
@@ -34,11 +35,6 @@ class _Logits(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         kernel, bias = self.model.layers[-1].get_weights()
         self.logits.append(IMAGES.reshape(40, -1).astype("float64") @ kernel + bias)
-
-
-def softmax(logits):
-    shares = np.exp(logits)
-    return shares / shares.sum(1, keepdims=True)
 
 
 @pytest.fixture
@@ -89,7 +85,7 @@ def test_the_plot_is_what_is_written(tmp_path):
     model = network()
     model.layers[-1].set_weights([np.zeros((60, 3), "float32"), np.log([0.5, 0.3, 0.2]).astype("float32")])
     callback = MistakeSummary(tmp_path, (IMAGES[:2], np.array([1, 2])))
-    see_once(model, callback)
+    see(callback, model)
     figure = plots.image_grid(
         np.rint(255 * IMAGES[[1, 0]]) / 255,
         ["2 → 0\n50%", "1 → 0\n50%"],
@@ -102,7 +98,7 @@ def test_the_plot_is_what_is_written(tmp_path):
 def test_a_single_output_is_of_two_classes(tmp_path, drawn):
     model = network(1, "sigmoid", "binary_crossentropy")
     truth = LABELS > 0
-    see_once(model, MistakeSummary(tmp_path, (IMAGES, truth), count=3))
+    see(MistakeSummary(tmp_path, (IMAGES, truth), count=3), model)
     kernel, bias = model.layers[-1].get_weights()
     said = 1 / (1 + np.exp(-(IMAGES.reshape(40, -1) @ kernel + bias)))[:, 0]
     worst = np.argsort(-np.abs(said - truth))[:3]
@@ -118,7 +114,7 @@ def test_of_equal_mistakes_the_surer_one_comes_first(tmp_path, drawn):
     kernel = np.zeros((60, 3), "float32")
     model.layers[-1].set_weights([kernel, np.array([0, 2000, 1000], "float32")])  # exp(-1000) is zero
     callback = MistakeSummary(tmp_path, (IMAGES, np.zeros(40, int)), count=3)
-    see_once(model, callback)
+    see(callback, model)
     [(images, titles)] = drawn
     assert titles == ["0 → 1\n100%"] * 3
     np.testing.assert_allclose(images, IMAGES[:3], atol=0.51 / 255)
@@ -128,13 +124,13 @@ def test_no_mistake_is_said_so_and_no_picture_drawn(tmp_path):
     images = np.stack([np.zeros((4, 5, 3)), np.ones((4, 5, 3))]).astype("float32")
     model = network(2)
     model.layers[-1].set_weights([np.tile(np.array([[-1, 1]], "float32"), (60, 1)), np.array([9, 0], "float32")])
-    see_once(model, MistakeSummary(tmp_path, (images, np.array([0, 1]))))
+    see(MistakeSummary(tmp_path, (images, np.array([0, 1]))), model)
     assert read_steps(tmp_path) == {"mistakes/list": [0]}
     assert read_texts(tmp_path, "mistakes/list")[0] == "0 of 2 examples are mistaken, 0.00%."
 
 
 def test_weights_that_are_no_numbers_end_nothing(tmp_path):
-    see_once(network(), MistakeSummary(tmp_path, (IMAGES, LABELS)), spoil=True)
+    see(MistakeSummary(tmp_path, (IMAGES, LABELS)), network(), spoil=True)
     assert read_texts(tmp_path, "mistakes/list") == {0: "What the network gives is not a number."}
 
 
@@ -145,7 +141,7 @@ def test_the_range_of_the_pixels_is_that_of_the_data(tmp_path, drawn):
     model.layers[-1].set_weights([np.zeros((60, 3), "float32"), np.array([5, 0, 0], "float32")])
     labels = np.where(np.arange(40) < 2, 0, 1)
     callback = MistakeSummary(tmp_path, Examples((images, labels)), count=2)
-    see_once(model, callback)
+    see(callback, model)
     np.testing.assert_allclose(drawn[0][0], 3 / 255, rtol=1e-5)
 
 
@@ -165,7 +161,7 @@ def test_the_range_of_the_pixels_is_that_of_the_data(tmp_path, drawn):
 )
 def test_what_is_wrong_is_told_before_the_first_epoch(tmp_path, data, options, text):
     with pytest.raises(ValueError, match=re.escape(text)):
-        see_once(network(), MistakeSummary(tmp_path, data, **options))
+        see(MistakeSummary(tmp_path, data, **options), network())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -184,7 +180,7 @@ def test_a_model_that_is_a_class_with_several_outputs(tmp_path, drawn):
     model.compile("sgd", {"aside": None, "predictions": keras.losses.BinaryCrossentropy(from_logits=True)})
     model.head.set_weights([np.array([[3.0], [-5], [2]]), np.zeros(1)])
     truth = {"aside": IMAGES, "predictions": LABELS[:, None] > 0}
-    see_once(model, MistakeSummary(tmp_path, (IMAGES, truth), count=2, class_names=["no", "yes"]))
+    see(MistakeSummary(tmp_path, (IMAGES, truth), count=2, class_names=["no", "yes"]), model)
     said = 1 / (1 + np.exp(-IMAGES.mean((1, 2)) @ [3, -5, 2]))
     worst = np.argsort(-np.abs(said - (LABELS > 0)))[:2]
     expected = ["yes → no" if LABELS[index] > 0 else "no → yes" for index in worst]

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from event_helpers import read_steps
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from kerasdl import training
 from kerasdl.callbacks import monitor
-from tests.event_helpers import read_steps
 
 ALWAYS = {"gradient_norm", "mean_average_precision", "confusion_matrix", "learning_rate/by_epoch", "__run_graph__"}
 OF_IMAGES = {"filters/conv2d", "attributions/grad_cam", "feature_maps/conv2d", "mistakes/list"}

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from event_helpers import read_events, read_scalars, read_steps
+from picture_helpers import see
 from sklearn.metrics import average_precision_score, precision_recall_curve
 from tensorboard.plugins.pr_curve import metadata
 
@@ -21,13 +22,6 @@ def passing_on(classes, loss="categorical_crossentropy"):
     model = keras.Sequential([keras.Input((classes,)), keras.layers.Activation("linear")], name="echo")
     model.compile(loss=loss)
     return model
-
-
-def see(callback, model):
-    callback.set_model(model)
-    callback.on_train_begin()
-    callback.on_epoch_end(0, {})
-    callback.on_train_end()
 
 
 def read_curves(log_dir):

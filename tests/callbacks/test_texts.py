@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from event_helpers import read_scalars, read_steps
-from picture_helpers import read_images, read_texts
+from picture_helpers import read_images, read_texts, see
 
 from kerasdl.callbacks import TextSummary
 from kerasdl.callbacks.images import pixels
@@ -24,14 +24,6 @@ REFERENCES = ["je vois", "tu manges", "tu me vois"]
 def translator():
     keras.utils.set_random_seed(1)
     return make_translator(["i", "you", "see", "eat", "me"], ["je", "tu", "vois", "manges", "me"], units=8)
-
-
-def see(callback, model, epochs=1):
-    callback.set_model(model)
-    callback.on_train_begin()
-    for epoch in range(epochs):
-        callback.on_epoch_end(epoch, {})
-    callback.on_train_end()
 
 
 def rows(text):

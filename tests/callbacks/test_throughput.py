@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from event_helpers import read_scalars
 
 from kerasdl import training
 from kerasdl.callbacks import ThroughputSummary, throughput
-from tests.event_helpers import read_scalars
 
 
 def batches(size=4, count=10):

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from event_helpers import read_graphs
 
 from kerasdl import training
 from kerasdl.callbacks import TrainGraphSummary
-from tests.event_helpers import read_graphs
 
 # What a step consists of, whatever a loop puts around it.
 KINDS = (

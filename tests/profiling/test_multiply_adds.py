@@ -117,9 +117,10 @@ def test_a_layer_counts_as_often_as_it_is_called_also_in_nested_models():
     assert sum(layer.parameters for layer in costs.layers) == costs.parameters == model.count_params()
 
 
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("resnet18", 1_814_073_344), ("resnet50", 3_857_973_248)],
+    [("resnet18", 1_814_073_344), pytest.param("resnet50", 3_857_973_248, marks=pytest.mark.slow)],
 )
 def test_a_network_counts_what_is_published(name, expected):
     model = getattr(architectures, name)()
@@ -128,6 +129,7 @@ def test_a_network_counts_what_is_published(name, expected):
     assert costs.parameters == model.count_params()
 
 
+@pytest.mark.usefixtures("zero_weights")
 def test_a_binary_network_counts_what_its_float_one_counts():
     model = architectures.xnor_resnet18()
     # Beside its products a layer sums, once for all images, the weights that lie outside: a convolution of one channel.

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import softmax
 
 from kerasdl import training
 from kerasdl.sequences import class_names, classifier, letters, tag, tagger
@@ -16,11 +17,6 @@ LABELS = np.array([[1, 3, 0, 2], [0, 0, 0, 0]])
 
 def small(**arguments):
     return tagger(WORDS, **{"classes": TAGS, "units": 5, "embedding": 4, "suffixes": 1, **arguments})
-
-
-def softmax(x):
-    powers = np.exp(x - x.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def elman(x, kernel, recurrent_kernel, bias):

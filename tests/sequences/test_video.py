@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import softmax
 
 from kerasdl import training
 from kerasdl.sequences import class_names, video_classifier
@@ -27,10 +28,6 @@ def clips_of(*lengths, seed=0, longest=None):
 
 def small(**options):
     return video_classifier(**{"input_shape": SHAPE, "classes": 3, "cell": "elman", "units": 5} | options)
-
-
-def softmax(x):
-    return np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
 
 
 def one_by_one(model, clip):

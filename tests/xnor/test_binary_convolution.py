@@ -180,12 +180,13 @@ for case in test.CASES:
 """
 
 
+@pytest.mark.slow  # Each processor's compiled code takes its ten seconds.
 @pytest.mark.parametrize(
     ("processor", "kind", "needed"),
     [
         ("haswell", "avx2", ("avx512", "avx512bw", "avx2")),
-        pytest.param("skylake-avx512", "avx512bw", ("avx512", "avx512bw"), marks=pytest.mark.slow),
-        pytest.param("generic", "portable", ("avx512", "avx512bw", "avx2"), marks=pytest.mark.slow),
+        ("skylake-avx512", "avx512bw", ("avx512", "avx512bw")),
+        ("generic", "portable", ("avx512", "avx512bw", "avx2")),
     ],
 )
 def test_other_processors_compute_the_same(processor, kind, needed, tmp_path):
