@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 # By relative name: the installed one would import kerasdl, and with it TensorFlow, only to print a list.
-from . import catalogue, export, many, report
+from . import catalogue, course_page, export, many, report
 from .lesson import number
 
 console = Console()
@@ -179,6 +179,20 @@ def report_runs(
     for sentence in left_out:
         console.print(f"Left out: {sentence}", soft_wrap=True, markup=False, highlight=False)
     console.print(f"Wrote {path}.", soft_wrap=True, markup=False)
+
+
+@app.command("page", hidden=True)
+def write_page(
+    runs: Annotated[Path | None, typer.Argument(help="Folder of the runs; without it the pictures stay.")] = None,
+) -> None:
+    """Writes the course's page, tutorials/README.md, and its pictures; for those who work on the course."""
+    try:
+        missing = course_page.write(catalogue.FOLDER.parent, runs)
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    console.print(f"Wrote {course_page.PAGE}.")
+    if missing:
+        console.print(f"No picture was found for {', '.join(missing)}.", soft_wrap=True)
 
 
 def _find(name: str) -> catalogue.Lesson:
