@@ -41,7 +41,7 @@ PARTS = (
             "ten_thousand_layers": "",
             "random_wiring": "",
             "convnext_steps": "staircase",
-            "fine_tuning": "",
+            "fine_tuning": "accuracy",
             "extreme_learning": "race",
         },
     ),
