@@ -1,18 +1,21 @@
 """Every lesson, as its readers run it: by its command, and as a notebook."""
 
+import ast
+import base64
 import json
 import math
 import os
 import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from kerasdl.tutorials import catalogue, export
+from kerasdl.tutorials import catalogue, export, many
 
 pytestmark = pytest.mark.slow
 every_lesson = pytest.mark.parametrize("lesson", catalogue.lessons(), ids=lambda lesson: lesson.name)
@@ -34,22 +37,34 @@ def _look_at(figures):
         assert grey.min() < 100 < 200 < grey.max(), f"{path.name} is blank"
 
 
+def _quick_run(lesson, out):
+    """Folder of a quick run: a new one, or where KERASDL_QUICK_RUNS names what `run --quick` has made, one of these."""
+    made = os.environ.get("KERASDL_QUICK_RUNS")
+    if made:
+        return Path(made) / lesson.name
+    [result] = many.run([lesson], out, quick=True)
+    assert result.error is None, (out / lesson.name / "log.txt").read_text()
+    return out / lesson.name
+
+
 @every_lesson
 def test_a_quick_run_leaves_metrics_figures_and_logs(lesson, tmp_path):
-    command = [sys.executable, "-m", f"kerasdl.tutorials.{lesson.name}", "--quick", "--out", str(tmp_path)]
-    ended = subprocess.run(command, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert "Warning" not in ended.stderr
-    record = json.loads((tmp_path / "metrics.json").read_text())
+    folder = _quick_run(lesson, tmp_path)
+    printed = (folder / "log.txt").read_text()
+    assert "Traceback" not in printed
+    assert "Warning" not in printed
+    record = json.loads((folder / "metrics.json").read_text())
     assert record["lesson"] == lesson.name
     assert record["arguments"]["quick"] is True
     assert record["metrics"]
     assert all(math.isfinite(value) for value in record["metrics"].values())
     for name in record["metrics"]:
-        assert name in ended.stdout
-    _look_at(tmp_path / "figures")
-    assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
+        assert name in printed
+    _look_at(folder / "figures")
+    assert list((folder / "logs").rglob("events.out.tfevents.*"))
+    if "KERASDL_QUICK_RUNS" in os.environ:  # else other tests run beside it
+        # Imports aside, which take about as long again; more where other processes import as well.
+        assert record["seconds"] <= (20 if lesson.name in ("resume", "many_workers") else 10)
 
 
 @every_lesson
@@ -84,6 +99,26 @@ def test_its_notebook_runs_from_top_to_bottom(lesson, tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert "shown True" in ended.stdout
     _look_at(tmp_path / "runs" / lesson.name / "figures")
+
+
+def test_jupyter_runs_a_notebook_and_shows_its_figures(tmp_path):
+    reason = "Jupyter comes with the extra dev: pip install -e '.[dev]'"
+    nbclient = pytest.importorskip("nbclient", reason=reason)
+    pytest.importorskip("ipykernel", reason=reason)
+    nbformat = pytest.importorskip("nbformat", reason=reason)
+    path = export.write(catalogue.find("lenet"), tmp_path / "lenet.ipynb")
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in cells:
+        cell.source = cell.source.replace("\nquick = False\n", "\nquick = True\n")
+    # Where a cell fails this raises what it said.
+    nbclient.NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    shown = [output.get("data", {}).get("image/png", "") for cell in cells for output in cell.outputs]
+    saved = {path.read_bytes() for path in (tmp_path / "runs" / "lenet" / "figures").glob("*.png")}
+    assert {base64.b64decode(data) for data in shown} - {b""} == saved
+    metrics = ast.literal_eval(cells[-1].outputs[-1].data["text/plain"])
+    assert metrics["lenet5_parameters"] == 60_000
 
 
 def test_lenet_reports_what_its_logs_say(tmp_path):
