@@ -5,6 +5,7 @@ import functools
 import importlib.metadata
 import inspect
 import json
+import os
 import platform
 import re
 import shlex
@@ -49,7 +50,7 @@ def lesson(main: Callable[P, dict[str, float]]) -> Callable[P, dict[str, float]]
                 return {key: float(value) for key, value in main(*bound.args, **bound.kwargs).items()}
         arguments["out"] = out = Path(arguments["out"])
         earlier = _prepare(out, name)
-        begin = time.perf_counter()
+        begin, computed = time.perf_counter(), sum(os.times()[:4])
         metrics = {key: float(value) for key, value in main(*bound.args, **bound.kwargs).items()}
         record = {
             "lesson": name,
@@ -57,6 +58,8 @@ def lesson(main: Callable[P, dict[str, float]]) -> Callable[P, dict[str, float]]
             "arguments": {key: str(value) if isinstance(value, Path) else value for key, value in arguments.items()},
             "command": f"python -m kerasdl.tutorials.{name}" + _options(arguments, signature),
             "seconds": round(time.perf_counter() - begin, 1),
+            # What all cores did together, in the processes that it started too: other work does not lengthen this.
+            "seconds_of_computing": round(sum(os.times()[:4]) - computed, 1),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "versions": {"python": platform.python_version()}
             | {package: importlib.metadata.version(package) for package in ("kerasdl", "keras", "tensorflow", "numpy")},

@@ -1,5 +1,8 @@
 import json
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import keras
@@ -49,6 +52,20 @@ def test_the_metrics_are_written_with_all_one_needs_to_get_them_again(tmp_path):
     assert record["command"] == f"python -m kerasdl.tutorials.test_lesson --epochs 2 --no-fast-mode --out '{out}'"
     assert record["versions"]["keras"] == keras.__version__
     assert 0 <= record["seconds"] < 60
+
+
+def test_computing_is_that_of_other_processes_too_but_no_waiting(tmp_path):
+    @lesson
+    def compute_and_wait(*, out):
+        busy = "import time\nwhile time.process_time() < 0.4: pass"
+        subprocess.run([sys.executable, "-S", "-c", busy], check=True)
+        time.sleep(1)
+        return {}
+
+    compute_and_wait(out=tmp_path)
+    record = json.loads((tmp_path / "metrics.json").read_text())
+    assert record["seconds"] >= 1.4
+    assert 0.4 <= record["seconds_of_computing"] < 1
 
 
 def test_a_run_that_succeeds_takes_the_place_of_an_earlier_one(tmp_path):
