@@ -5,6 +5,7 @@ import dataclasses
 import html
 import io
 import itertools
+import re
 from pathlib import Path
 
 import PIL.Image
@@ -44,7 +45,7 @@ def picture_of(path: Path) -> Picture | None:
     """
     try:
         with PIL.Image.open(path) as image:
-            title = str(image.info.get("Title") or path.stem.replace("_", " "))
+            title = str(image.info.get("Title") or words(path.stem))
             photograph = path.stat().st_size > image.width * image.height / 2
             file = io.BytesIO()
             image.convert("RGB").save(file, "WEBP", quality=90 if photograph else 50, lossless=not photograph)
@@ -114,6 +115,10 @@ def words(name: str) -> str:
     """A name as one reads it.
 
     Args:
-        name: Words with underscores in between.
+        name: Words with underscores in between; one between digits is a part of the word.
+
+    Example:
+        >>> words("squeezenet1_1_accuracy")
+        'squeezenet1_1 accuracy'
     """
-    return name.replace("_", " ")
+    return re.sub(r"(?<!\d)_|_(?!\d)", " ", name)
