@@ -90,19 +90,22 @@ def run_lessons(
         raise typer.Exit(1)
 
 
+# Of the names of lessons: they stand under each other, and the bar does not jump.
+_WIDTH = 24
+
+
 def _line(result: many.Result, count: int, total: int) -> str:
-    width = max(len(lesson.name) for lesson in catalogue.lessons())
     told = "[green]ok[/]" if result.error is None else f"[red]{rich.markup.escape(result.error)}[/]"
-    return f"{count:>{len(str(total))}}/{total}  {result.lesson:{width}}  {result.seconds:6.1f} s  {told}"
+    return f"{count:>{len(str(total))}}/{total}  {result.lesson:{_WIDTH}}  {result.seconds:6.1f} s  {told}"
 
 
 def _progress(chosen: list[catalogue.Lesson], quick: bool) -> rich.progress.Progress:
     """A bar in which a lesson is as long as it takes; nothing where nobody looks, as in a file."""
     bar = rich.progress.Progress(
-        rich.progress.TextColumn("{task.description}"),
+        rich.progress.TextColumn(f"{{task.description:{_WIDTH}}}"),
         rich.progress.BarColumn(),
         rich.progress.TimeElapsedColumn(),
-        "of it left:",
+        "left:",
         rich.progress.TimeRemainingColumn(),
         console=console,
         disable=not console.is_terminal,
