@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from front_page_tables import counts_of, short
+from helpers import numbers_in
 from network_table import NETWORKS, NOT_BUILDERS, Network
 
 import kerasdl
@@ -46,10 +48,11 @@ def test_the_table_has_every_builder():
     assert {network.builder for network in NETWORKS} == {builder.__name__ for builder in BUILDERS}
 
 
+@pytest.mark.usefixtures("zero_weights")
 @each_at_full_size
 def test_parameters_multiply_adds_and_stages_are_those_of_the_paper(network):
     model = network.build()
-    parameters = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    parameters = numbers_in(model.trainable_weights)
     # What is published rounded, as a float here, is compared rounded.
     if isinstance(network.parameters, int):
         assert parameters == network.parameters
@@ -62,6 +65,7 @@ def test_parameters_multiply_adds_and_stages_are_those_of_the_paper(network):
         assert multiply_adds == network.multiply_adds
     elif network.multiply_adds is not None:
         assert multiply_adds == pytest.approx(network.multiply_adds, rel=0.03 if "rand" in network.id else 0.003)
+    assert counts_of(network.builder, network.arguments) in (None, (f"{parameters:,}", short(multiply_adds)))
 
 
 @each_builder
@@ -73,6 +77,7 @@ def test_arguments_are_the_usual_ones(builder):
     assert all(parameters[name].kind is inspect.Parameter.KEYWORD_ONLY for name in ("input_shape", "classes", "name"))
 
 
+@pytest.mark.usefixtures("zero_weights")
 @each_network
 def test_is_a_flat_graph_with_the_agreed_names(network):
     model = network.build_small(name="another")
@@ -162,6 +167,7 @@ def test_wrong_arguments_are_explained(builder, arguments, text):
     assert str(error.value) == text
 
 
+@pytest.mark.usefixtures("zero_weights")
 @each_small_network
 def test_takes_the_integers_of_numpy_and_the_shapes_of_tensorflow(network):
     model = network.build_small(input_shape=tf.TensorShape((*network.small, 3)), classes=np.int64(7))
@@ -169,6 +175,7 @@ def test_takes_the_integers_of_numpy_and_the_shapes_of_tensorflow(network):
     assert keras.Model.from_config(model.get_config()).count_params() == model.count_params()
 
 
+@pytest.mark.usefixtures("zero_weights")
 @each_builder
 def test_too_small_an_image_is_explained(builder):
     text = ""
