@@ -2,7 +2,7 @@
 
 Paper:  [Srivastava et al., 2015](https://arxiv.org/abs/1507.06228), sections 2, 3.1 and 4
 Run:    python -m tutorials.highway_gates
-Takes:  about 70 seconds on 2 cores
+Takes:  100 seconds on one core
 Expect: At depth 50 the training loss after 12 epochs is 1.07 without gates and 0.31 with them (difference 0.76 +- 0.06,
         mean and standard error of 3 seeds), at depth 10 0.38 and 0.32. The gates of the trained network are nearly
         closed: only 0.7 % of their values are above a half. The lower third of the layers is open by 5.1 %, the upper

@@ -2,7 +2,7 @@
 
 Paper:  [Szegedy et al., 2014](https://arxiv.org/abs/1409.4842), section 4 and Table 1
 Run:    python -m tutorials.inception_bottleneck
-Takes:  about 90 seconds on 2 cores
+Takes:  145 seconds on one core
 Expect: inception (3a) with its 1x1 reductions has 2.37 times fewer multiply-adds and is twice as fast; all nine modules
         have 1.10 G instead of 12.09 G. And after four epochs the small network knows more, not less: 64 % of the
         objects against 32 % with naive modules (difference 32 % +- 8 %, three seeds; in another run with the images in
