@@ -3,13 +3,13 @@
 Paper:  [Jaeger and Haas, 2004](https://doi.org/10.1126/science.1091277);
         [Jaeger, 2001](https://www.ai.rug.nl/minds/uploads/EchoStatesTechRep.pdf)
 Run:    python -m tutorials.echo_state
-Takes:  about 80 seconds on 2 cores
-Expect: the reservoir, solved in some seconds on a busy core, forecasts 876 steps to within 0.4 deviations. Runs are cut
-        at 1,000 steps, which 35 % of them reach, so the true mean is larger. The autoregression holds for 33 steps. A
-        GRU that is given 15 times the time (on that core) holds for 15 (861 ± 28 fewer, over three series): 360 steps
-        of Adam, in one setting, bring its error at one step to 0.018, where the reservoir has 0.00003 and the
-        autoregression 0.0009. Radii from 0.8 to 1.1 hold for 800 to 900 steps; 0.5 for about 150, 1.5 for about 120.
-        The reservoir's error grows e-fold in 154 steps, nearly as slowly as chaos allows (170, see below).
+Takes:  70 seconds on one core
+Expect: the reservoir, solved in 0.4 seconds, forecasts 876 steps to within 0.4 deviations. Runs are cut at 1,000 steps,
+        which 35 % of them reach, so the true mean is larger. The autoregression holds for 33 steps. A GRU that is given
+        27 times the time holds for 15 (861 ± 28 fewer, over three series): 360 steps of Adam, in one setting, bring its
+        error at one step to 0.018, where the reservoir has 0.00003 and the autoregression 0.0009. Radii from 0.8 to 1.1
+        hold for 800 to 900 steps; 0.5 for about 150, 1.5 for about 120. The reservoir's error grows e-fold in 154
+        steps, nearly as slowly as chaos allows (170, see below).
 
 Mackey and Glass wrote down how many blood cells a body makes that learns of their number 17 days late:
 
@@ -83,18 +83,21 @@ def predictor(recurrent: keras.layers.Layer) -> keras.Model:
 def forecasts(model: keras.Model, series: np.ndarray, starts: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """One-step predictions of the whole series, and `(starts, steps)` free runs from known beginnings."""
     recurrent, readout = model.layers[1:]
-    states = keras.Model(model.input, recurrent.output).predict(series[None, :, None], verbose=0)[0]
 
-    @tf.function
-    def run(state: tf.Tensor) -> tf.Tensor:
+    def run(known: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         def step(count: tf.Tensor, state: tf.Tensor, told: Any) -> tuple[tf.Tensor, tf.Tensor, Any]:
             value = readout(state)
             return count + 1, recurrent.cell(value, [state])[0], told.write(count, value[:, 0])
 
-        told = tf.TensorArray("float32", steps)
-        return tf.while_loop(lambda count, *_: count < steps, step, (0, state, told))[2].stack()
+        states = recurrent(known)[0]
+        begin = (0, tf.gather(states, starts), tf.TensorArray("float32", steps))
+        told = tf.while_loop(lambda count, *_: count < steps, step, begin)[2]
+        return readout(states)[:, 0], tf.transpose(told.stack())
 
-    return readout(states).numpy()[:, 0], run(tf.constant(states[starts])).numpy().T
+    # One graph for each network: to call ever new `tf.function`s would end in warnings that they are traced too often.
+    graph = tf.function(run).get_concrete_function(tf.TensorSpec((1, len(series), 1)))
+    one_step, runs = graph(tf.constant(series[None, :, None]))
+    return one_step.numpy(), runs.numpy()
 
 
 def autoregression(series: np.ndarray, known: int, lags: int, starts: np.ndarray, steps: int) -> tuple[Any, Any]:
@@ -208,15 +211,15 @@ def main(
             free = judged(series, known, starts, *forecasts(model, series, starts, horizon))
             over_radii[seed - 1, place] = free["steps_held"]
 
-    # One free run, from the last series.
+    # One free run, from the last series: each network beside the truth.
     shown = min(500, horizon)
-    curves = {"truth": series[starts[0] + 1 : starts[0] + 1 + shown]}
-    curves |= {name: np.clip(free[0, :shown], -3, 3) for name, (_, free) in told.items()}
+    truth = series[starts[0] + 1 : starts[0] + 1 + shown]
     plots.save(
-        plots.lines(
-            curves,
+        plots.line_panels(
+            {name: {"truth": truth, "forecast": np.clip(runs[0, :shown], -3, 3)} for name, (_, runs) in told.items()},
             x_label="steps since the last known value",
             y_label="value (deviations from the mean)",
+            y_limits=(-3.1, 3.1),
             markers=False,
             title="Fed its own predictions: who stays on the black curve?",
         ),
