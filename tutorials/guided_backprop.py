@@ -4,14 +4,14 @@ Paper:  [Springenberg et al., 2014](https://arxiv.org/abs/1412.6806), section 3.
         [Zeiler and Fergus, 2013](https://arxiv.org/abs/1311.2901) for the deconvolution;
         [Adebayo et al., 2018](https://arxiv.org/abs/1810.03292) for the test that it fails
 Run:    python -m tutorials.guided_backprop
-Takes:  about 60 seconds on 2 cores
+Takes:  40 seconds on one core
 Expect: guided backpropagation shows what is to be seen: asked for another class it orders the pixels nearly as before
         (rank correlation 0.90, on 200 drawn objects, standard errors 0.004), also when the top layer's weights are
         dealt out anew (0.92), or those of four layers out of six (0.75), and even without anything learnt it keeps half
         (0.51). Grad-CAM does change: 0.18, 0.06, 0.19 and 0.09, with standard errors up to 0.03. So does the
         deconvolution, further down: 0.68, 0.75, -0.03 and -0.21. The strength of the plain gradient is hardly better
         than guided backpropagation: 0.87, 0.84, 0.64 and 0.37. But with its signs it has nothing in common with that of
-        another class (-0.10 +- 0.02), where guided backpropagation still has 0.85.
+        another class (-0.10 ± 0.02), where guided backpropagation still has 0.85.
 
 Three ways back through the same rectifiers. Forward, a rectifier lets pass what is above zero. The gradient comes back
 where it was on. The deconvolution lets back what is above zero itself, wherever it was on. Guided backpropagation asks
