@@ -2,8 +2,8 @@
 
 Paper:  [Mahendran and Vedaldi, 2014](https://arxiv.org/abs/1412.0035), sections 3 and 5
 Run:    python -m tutorials.feature_inversion
-Takes:  about 75 seconds on one core
-Expect: Of the noise's distance in features are left 1.5 % at conv1, 3.3 % at fire3, 5.9 % at fire5, 10.6 % at fire7 and
+Takes:  90 seconds on one core
+Expect: of the noise's distance in features are left 1.5 % at conv1, 3.3 % at fire3, 5.9 % at fire5, 10.6 % at fire7 and
         22.1 % at the last maps. In pixels, where 1 is the mean colour's distance: 0.03, 0.36, 0.96, 1.49 and 1.69. Up
         to fire3 one sees the photograph, at fire5 a drawing of it, above that eyes somewhere near their places. Right
         behind the first pooling 9.5 % are left, more than two layers later: of the values that are pooled only the
