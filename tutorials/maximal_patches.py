@@ -3,12 +3,12 @@
 Paper:  [Zeiler and Fergus, 2013](https://arxiv.org/abs/1311.2901), section 4; the patches that excite a unit most are
         shown first by [Girshick et al., 2013](https://arxiv.org/abs/1311.2524), section 3.1
 Run:    python -m tutorials.maximal_patches
-Takes:  about 100 seconds on one core
-Expect: The fields grow from 5x5 over 9x9, 13x13 and 21x21 to 29x29 pixels. The share of the most frequent figure among
-        the nine best patches grows with them: 27.8 ± 1.8 %, 35.2 ± 2.4 %, 44.4 ± 2.6 %, 68.1 ± 2.7 % and 86.6 ± 2.2 %
-        (means over the units of a layer with their standard errors). Chance gives 28.6 %. In the first two layers that
-        is no difference, at most three errors; from the third layer on it is one. With random weights no layer differs
-        from chance: 29.2 to 31.3 %, each with an error of 1.0 to 1.9.
+Takes:  40 seconds on one core
+Expect: the share of the most frequent figure among the nine best patches grows from layer to layer: 27.8 ± 1.8 %, 35.2
+        ± 2.4 %, 44.4 ± 2.6 %, 68.1 ± 2.7 % and 86.6 ± 2.2 % (means over the units of a layer with their standard
+        errors). Chance gives 28.6 %. In the first two layers that is no difference, at most three errors; from the
+        third layer on it is one. With random weights no layer differs from chance: 29.2 to 31.3 %, each with an error
+        of 1.0 to 1.9. The fields grow from 5x5 over 9x9, 13x13 and 21x21 to 29x29 pixels.
 
 The simplest way to find out what a unit has learnt is to show it thousands of pictures and to write down where it was
 most active. A unit of an early layer sees only a few pixels: its *receptive field*. It grows from layer to layer, by
