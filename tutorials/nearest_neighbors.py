@@ -3,13 +3,13 @@
 Paper:  [Krizhevsky et al., 2012](https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks),
         section 6.1; the maps are by [van der Maaten and Hinton, 2008](https://jmlr.org/papers/v9/vandermaaten08a.html)
 Run:    python -m tutorials.nearest_neighbors
-Takes:  about 2.5 minutes on one core
-Expect: Of the five nearest pictures by pixels 11.4 ± 0.6 % show the same kind of figure; chance gives 10 %, and the
-        difference is under three standard errors. Place by place it grows with the layers: 12.1 ± 0.6, 16.2 ± 0.8 and
-        28.0 ± 1.0 % after the first three convolutions, 97.7 ± 0.4 % in the last maps. The means of maps say no more
-        in the first two layers, and more later: 38.2 ± 1.2 % after the third convolution, 99.6 ± 0.2 % in the last.
-        With random weights it stays with chance: 10.5 ± 0.6 and 11.2 ± 0.6 %. SqueezeNet, which has never seen such
-        figures, has 25.6 ± 1.0 and 29.4 ± 1.2 %.
+Takes:  75 seconds on one core
+Expect: of the five nearest pictures by pixels 11.4 ± 0.6 % show the same kind of figure, by the last maps of a network
+        97.7 ± 0.4 %. Chance gives 10 %, and the difference of the pixels is under three standard errors. Place by place
+        the share grows with the layers: 12.1 ± 0.6, 16.2 ± 0.8 and 28.0 ± 1.0 % after the first three convolutions. The
+        means of maps say no more in the first two layers, and more later: 38.2 ± 1.2 % after the third convolution,
+        99.6 ± 0.2 % in the last. With random weights it stays with chance: 10.5 ± 0.6 and 11.2 ± 0.6 %. SqueezeNet,
+        which has never seen such figures, has 25.6 ± 1.0 and 29.4 ± 1.2 %.
 
 Two pictures are near to each other if their numbers differ little. Taken pixel by pixel that finds pictures with the
 same background, which is most of a picture, and the same colour at the same place: a figure moved by its own size has
