@@ -126,3 +126,10 @@ def test_a_lesson_that_the_course_does_not_know_comes_last(tmp_path):
 )
 def test_the_duration_is_what_stands_before_the_remarks(takes, duration):
     assert catalogue.Lesson("toy", Path(), "", {"Takes": takes}, "", "").duration == duration
+
+
+def test_every_lesson_says_in_the_same_words_how_long_it_takes():
+    for lesson in catalogue.lessons():
+        assert re.fullmatch(r"\d+ (seconds|minutes) on one core", lesson.duration), (lesson.name, lesson.duration)
+        assert lesson.seconds is not None
+        assert lesson.seconds < 180 or "minutes" in lesson.duration, lesson.name
