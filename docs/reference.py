@@ -88,17 +88,16 @@ class Reference:
 
     def index(self) -> str:
         """The page of all packages and, in the order of the alphabet, all names."""
-        packages, letters = [], {}
-        for place, text in pages().items():
+        rows, letters = [], {}
+        for place, text in sorted(pages().items(), key=lambda item: _title(item[1])):
             package = _title(text)
             count = f"{len(self._names[place])} names"
-            packages.append(f"| [`{package}`]({Path(place).name}) | {_cell(self.first_line(package))} | {count} |")
+            rows.append(f"| [`{package}`]({Path(place).name}) | {_cell(self.first_line(package))} ({count}) |")
             for name in self._names[place]:
                 short = name.rpartition(".")[2]
                 letters.setdefault(short[0].upper(), []).append((short.lower(), f"[`{short}`][{name}]"))
-        rows = [f"**{letter}** " + ", ".join(link for _, link in sorted(letters[letter])) for letter in sorted(letters)]
-        table = "\n".join(["| package | what it is | |", "|---|---|---|", *packages])
-        return f"# All names\n\n{table}\n\n" + "\n\n".join(rows) + "\n"
+        links = [", ".join(link for _, link in sorted(letters[letter])) for letter in sorted(letters)]
+        return "\n\n".join(["# Reference", _table(["| | |", "|---|---|", *rows]), "## All names", *links, ""])
 
     def with_index(self, place: str, text: str) -> str:
         """A page, begun with what the package says of itself and a table of the names in it.
@@ -117,8 +116,7 @@ class Reference:
             rows.append(f"| [`{name.removeprefix(f'{package}.')}`][{name}] | {_cell(self.first_line(name))} |")
             last = heading
         head, _, rest = text.partition("\n")
-        table = "\n".join(['<div class="names" markdown>', "", *rows, "", "</div>"])
-        return f"{head}\n\n::: {package}\n    options: {{{_WORDS_OF_PACKAGE}}}\n\n{table}\n\n{rest}"
+        return f"{head}\n\n::: {package}\n    options: {{{_WORDS_OF_PACKAGE}}}\n\n{_table(rows)}\n\n{rest}"
 
     def names(self, place: str) -> dict[str, str]:
         """What may stand in a text of a page and means a documented name, with that name in full.
@@ -143,6 +141,11 @@ class Reference:
         return meant | {
             short_name: name for name in own if (short_name := name.rpartition(".")[2]) not in own_arguments
         }
+
+
+def _table(rows: list[str]) -> str:
+    """Tables of names, as the site's style knows them."""
+    return "\n".join(['<div class="names" markdown>', "", *rows, "", "</div>"])
 
 
 def _cell(text: str) -> str:
