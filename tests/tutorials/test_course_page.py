@@ -1,3 +1,4 @@
+import ast
 import io
 import json
 import re
@@ -140,3 +141,18 @@ def test_the_pictures_that_are_there_are_small():
         with _open(path) as image:
             assert image.width <= 800, path
         assert path.stat().st_size <= 60_000, path
+
+
+def _figures(lesson):
+    """Patterns of the names of the figures that a lesson saves: what it puts into a name may be anything."""
+    for node in ast.walk(ast.parse(lesson.path.read_text(encoding="utf-8"))):
+        parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+        pattern = "".join(re.escape(str(part.value)) if isinstance(part, ast.Constant) else ".+" for part in parts)
+        if pattern.endswith(r"\.png"):
+            yield pattern
+
+
+@pytest.mark.parametrize("lesson", catalogue.lessons(), ids=lambda lesson: lesson.name)
+def test_the_figure_that_answers_the_question_is_one_that_the_lesson_draws(lesson):
+    [answer] = [part.pictures[lesson.name] for part in course.PARTS if lesson.name in part.pictures]
+    assert any(re.fullmatch(pattern, f"{answer}.png") for pattern in _figures(lesson)), (answer, list(_figures(lesson)))
