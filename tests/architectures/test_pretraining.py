@@ -183,6 +183,7 @@ def test_the_layers_with_the_wrong_size_start_afresh_and_say_so(tmp_path):
         pretrained("squeezenet1_1", weights=tmp_path / "features.npz", input_shape=(64, 64, 3))
 
 
+@pytest.mark.usefixtures("zero_weights")
 def test_wrong_arguments_are_explained(tmp_path):
     def refuses(text, *arguments, kind=ValueError, **options):
         with pytest.raises(kind, match=f"^{re.escape(text)}"):

@@ -44,8 +44,13 @@ RANDOM = {"kernel_initializer": "glorot_normal", "bias_initializer": keras.initi
     [
         ({"depth": 5, **RANDOM}, (2, 4, 5, 3)),
         ({"depth": 4, "kernel_size": 5, "padding": "same", "activation": "relu", **RANDOM}, (3, 6, 4, 2)),
-        ({"depth": 3, "kernel_size": 2, "activation": None, **RANDOM}, (2, 3, 3, 4)),
-        ({"depth": 1, "kernel_size": 1, **RANDOM}, (2, 2, 3, 4)),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (
+                ({"depth": 3, "kernel_size": 2, "activation": None, **RANDOM}, (2, 3, 3, 4)),
+                ({"depth": 1, "kernel_size": 1, **RANDOM}, (2, 2, 3, 4)),
+            )
+        ),
     ],
 )
 def test_does_what_a_chain_of_convolutions_does(arguments, shape):
@@ -53,8 +58,11 @@ def test_does_what_a_chain_of_convolutions_does(arguments, shape):
     check_layer(DeepConvolutionStack, arguments, shape, last_of_chain)
 
 
-@pytest.mark.parametrize("padding", ["circular", "same"])
-@pytest.mark.parametrize(("depth", "jit_compile"), [(1, False), (2, False), (7, False), (12, False), (7, True)])
+@pytest.mark.parametrize("padding", ["circular", pytest.param("same", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("depth", "jit_compile"),
+    [(1, False), (7, False), (7, True), *(pytest.param(n, False, marks=pytest.mark.slow) for n in (2, 12))],
+)
 def test_its_gradients_are_those_of_a_chain(depth, padding, jit_compile):
     layer = DeepConvolutionStack(depth, padding=padding, **RANDOM)
     x, weights = (tf.random.normal((2, 4, 5, 3), seed=seed) for seed in (0, 1))
