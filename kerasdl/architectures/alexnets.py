@@ -122,6 +122,10 @@ def alexnet(
         classes: Number of classes.
         name: The model's name.
 
+    Example:
+        >>> alexnet(input_shape=(67, 67, 3), classes=10).get_layer("stage1_out").output.shape  # both towers
+        (None, 3, 3, 256)
+
     Reference:
         [Krizhevsky et al., 2012](https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks),
         Figure 2

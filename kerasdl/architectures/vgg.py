@@ -73,6 +73,10 @@ def vgg_a(
         classes: Number of classes.
         name: The model's name.
 
+    Example:
+        >>> vgg_a(input_shape=(32, 32, 3), classes=10).get_layer("stage4_out").output.shape
+        (None, 2, 2, 512)
+
     Reference:
         [Simonyan and Zisserman, 2014](https://arxiv.org/abs/1409.1556), Table 1, column A
     """
