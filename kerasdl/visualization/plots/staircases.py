@@ -51,7 +51,7 @@ def staircase(
     room = max(high - low, 0.02 * abs(high), 1e-12)
     # Small steps are not seen with bars from 0; where the axis begins stands below it. Large ones are.
     begin = low - 0.35 * room
-    if 0 <= low and begin < 0.6 * low:
+    if low >= 0 and begin < 0.6 * low:
         begin = 0.0
     shades = [COLOURS[2] if row in (0, len(values) - 1) else COLOURS[6] for row in rows]
     with matplotlib.rc_context(STYLE):
