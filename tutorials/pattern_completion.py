@@ -3,12 +3,12 @@
 Paper:  [Hopfield, 1982](https://doi.org/10.1073/pnas.79.8.2554);
         [Amit et al., 1985](https://doi.org/10.1103/PhysRevLett.55.1530) for the capacity
 Run:    python -m tutorials.pattern_completion
-Takes:  70 seconds on one core beside other work
+Takes:  10 seconds on one core
 Expect: the pseudo-inverse recalls all of 16 pictures exactly, half covered or with 20 % of their pixels wrong; Hebb's
         rule none (74.6 % of the pixels right). No update raises the energy. Of random patterns with 5 % of wrong values
         Hebb's rule recalls, with 500 units (five memories at each load), 99 % at 0.11 patterns per unit, 97 % at 0.125,
-        83 +- 4 % at 0.138, 30 +- 3 % at 0.17 and 7 % at 0.20. Of 500 random states 33 % rest in one of 7 stored
-        patterns, 30 % in a negative, 18 % in a mixture of three, and 19 % elsewhere.
+        83 ± 4 % at 0.138, 30 ± 3 % at 0.17 and 7 % at 0.20. Of 500 random states 33 % rest in one of 7 stored patterns,
+        30 % in a negative, 18 % in a mixture of three, and 19 % elsewhere.
 
 A computer's memory is asked by address: give me what lies at 4711. Ours is asked by content: a few notes, and the song
 is there. Hopfield's network is such a memory. Its units are -1 or 1, each is joined to each, and the state of all of
