@@ -73,10 +73,10 @@ PARTS = (
         {
             "elman_from_scratch": "saw",
             "gradient_flow": "memory",
-            "paradigms": "",
+            "paradigms": "wirings",
             "word_order": "",
             "spam": "",
-            "part_of_speech": "",
+            "part_of_speech": "accuracy",
             "sleep_stages": "",
             "shakespeare": "bits",
             "length_generalization": "lengths",
@@ -86,7 +86,7 @@ PARTS = (
             "glimpses": "looks",
             "cifar_scores_rnn": "accuracy",
             "echo_state": "free_run",
-            "pattern_completion": "",
+            "pattern_completion": "covered",
         },
     ),
     Part(
