@@ -39,7 +39,10 @@ def list_lessons(context: typer.Context) -> None:
         console.print(f"\n{part.title}", style="bold", highlight=False)
         console.print(part.introduction, highlight=False)
         table = Table(
-            Column("lesson", no_wrap=True), Column("question", ratio=1), Column("on one core", width=14), expand=True
+            Column("lesson", no_wrap=True),
+            Column("question", ratio=1),
+            Column("takes,\non one core", width=14),
+            expand=True,
         )
         for lesson in lessons:
             table.add_row(lesson.name, lesson.question, lesson.duration.removesuffix(" on one core"))
