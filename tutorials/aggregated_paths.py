@@ -70,7 +70,8 @@ def milliseconds(channels: int, side: int, images: int, repeats: int) -> list[tu
                 total = tf.reduce_sum(tf.square(block(maps, training=True)))
             return tape.gradient(total, [maps, *block.trainable_variables])
 
-        calls.append((forward, both))
+        # Without a trace of its own for each, TensorFlow would warn of a function that is made anew five times.
+        calls.append((forward.get_concrete_function(), both.get_concrete_function()))
     seconds = np.zeros((repeats + 1, len(calls), 2))
     for repeat in range(repeats + 1):
         for index, pair in enumerate(calls):

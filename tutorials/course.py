@@ -39,7 +39,7 @@ PARTS = (
             "aggregated_paths": "time_of_equal_blocks",
             "dirac": "loss",
             "ten_thousand_layers": "",
-            "random_wiring": "",
+            "random_wiring": "graphs",
             "convnext_steps": "staircase",
             "fine_tuning": "accuracy",
             "extreme_learning": "race",

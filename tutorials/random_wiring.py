@@ -2,10 +2,11 @@
 
 Paper:  [Xie et al., 2019](https://arxiv.org/abs/1904.01569)
 Run:    python -m tutorials.random_wiring
-Takes:  about 2 minutes on 2 cores
-Expect: 78.9 % of the test images right with the ring, 78.0 % with WS, 77.6 % with ER, 77.0 % with BA: means of three
-        runs each. The differences to the ring are -0.9 ± 1.0, -1.3 ± 0.7 and -1.9 ± 1.1 points, all under three
-        standard errors: at this size it is not shown that the wiring matters at all.
+Takes:  150 seconds on one core
+Expect: 79.1 % of the test images right with the ring, 77.7 % with WS, 77.7 % with ER, 76.9 % with BA: means of three
+        runs each. The differences to the ring are -1.4 ± 0.6, -1.4 ± 0.4 and -2.2 ± 0.7 points, that of ER a little
+        over three standard errors; on two cores, where sums come out in another order, they were -0.9 ± 1.0, -1.3 ± 0.7
+        and -1.9 ± 1.1, all under three. At this size it is hardly shown that the wiring matters at all.
 
 ResNets and DenseNets owe their success to their wiring, and search algorithms were built to find better ones. This
 paper asked what the search finds that chance does not: it let three classical models of random graphs decide which
