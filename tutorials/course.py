@@ -31,7 +31,7 @@ PARTS = (
             "vgg_table": "",
             "inception_bottleneck": "multiply_adds",
             "transferable_features": "",
-            "residual_degradation": "",
+            "residual_degradation": "training_error",
             "highway_gates": "loss",
             "residual_ensembles": "",
             "loss_landscape": "contours",
