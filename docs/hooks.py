@@ -31,6 +31,8 @@ PAGES = {
 }
 LESSONS = {lesson.name: lesson for lesson in catalogue.lessons()}
 PAGES |= {f"course/{name}.md": f"tutorials/{name}.py" for name in LESSONS}
+# What else a page links to, each file as it is on a page of its own.
+FILES: dict[str, str] = {}
 # Where links to folders lead.
 FOLDERS = {"tutorials": "course/index.md", "callbacks": "api/callbacks.md", "docs/gallery": "gallery/README.md"}
 LANGUAGES = {".py": "python", ".cff": "yaml"}
@@ -71,9 +73,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         for target in _targets(place, text):
             path = ROOT / target
             if not target.startswith("docs/") and target not in PAGES.values() and path.is_file():
-                source = path.read_text(encoding="utf-8").rstrip()
-                made[f"files/{target}.md"] = f"# {target}\n\n````{LANGUAGES.get(path.suffix, 'text')}\n{source}\n````\n"
-                PAGES[f"files/{target}.md"] = target
+                FILES[f"files/{target}.md"] = target
+    for place, target in FILES.items():
+        source = (ROOT / target).read_text(encoding="utf-8").rstrip()
+        made[place] = f"# {target}\n\n````{LANGUAGES.get(Path(target).suffix, 'text')}\n{source}\n````\n"
     for place, text in made.items():
         files.append(File.generated(config, place, content=text))
     return files
@@ -139,7 +142,7 @@ def _targets(place: str, text: str) -> Iterator[str]:
 
 def _moved(link: re.Match[str], place: str) -> str:
     """A link to where its target stands on the site; one that leads nowhere stays, for MkDocs to complain of."""
-    made = {source: page for page, source in PAGES.items()}
+    made = {source: page for page, source in (PAGES | FILES).items()}
     for target in _targets(place, f"{link[0]})"):
         page = made.get(target) or FOLDERS.get(target) or target.removeprefix("docs/")
         if page == target:

@@ -8,6 +8,8 @@ from pathlib import Path
 import griffe
 
 ROOT = Path(__file__).resolve().parents[1]
+# Methods of models, callbacks and files are called so too: alone these words mean ours only on our own page.
+_METHODS = {"find", "fit", "info", "load", "run", "save", "write"}
 # On the page, the docstring of the package alone.
 _WORDS_OF_PACKAGE = "members: false, show_root_heading: false, show_root_toc_entry: false, show_source: false"
 
@@ -129,14 +131,14 @@ class Reference:
         """
         everything = [name for names in self._names.values() for name in names]
         short = Counter(name.rpartition(".")[2] for name in everything)
-        arguments = {argument for name in everything for argument in self.parameters(name)}
+        others = _METHODS | {argument for name in everything for argument in self.parameters(name)}
         own = self._names.get(place, [])
         own_arguments = {argument for name in own for argument in self.parameters(name)}
         meant = {}
         for name in everything:
             parts = name.split(".")
             meant |= {".".join(parts[start:]): name for start in range(len(parts) - 1)}
-            if short[parts[-1]] == 1 and parts[-1] not in arguments:
+            if short[parts[-1]] == 1 and parts[-1] not in others:
                 meant[parts[-1]] = name
         return meant | {
             short_name: name for name in own if (short_name := name.rpartition(".")[2]) not in own_arguments
