@@ -65,7 +65,8 @@ def steps(text: str) -> list[tuple[Block, str | None]]:
     return [
         (block, after.text if after is not None and after.language == "text" else None)
         for block, after in itertools.zip_longest(all_blocks, all_blocks[1:])
-        if block.language == "python" or (block.language == "" and saved.intersection(block.text.split()))
+        if block.language == "python"
+        or (re.fullmatch(r"python .*\n", block.text) and saved.intersection(block.text.split()))
     ]
 
 
