@@ -4,9 +4,9 @@ Paper:  [Simonyan et al., 2013](https://arxiv.org/abs/1312.6034), section 3;
         [Smilkov et al., 2017](https://arxiv.org/abs/1706.03825) for SmoothGrad;
         [Sundararajan et al., 2017](https://arxiv.org/abs/1703.01365) for integrated gradients
 Run:    python -m tutorials.saliency
-Takes:  about 90 seconds on 2 cores
+Takes:  150 seconds on one core
 Expect: a threshold on the saliency shares 62 % of what it marks and what there is with the object (intersection over
-        union, 200 objects, standard error 1 %); the colours and the graph cut make it 73 % (+11 % +- 1 %, image by
+        union, 200 objects, standard error 1 %); the colours and the graph cut make it 73 % (+11 % ± 1 %, image by
         image). From SmoothGrad, which has 50 % of itself on the object where the plain gradient has 42 %, it is 67 %
         and 74 %; from integrated gradients 25 % and 63 %. But from a hill in the middle, which knows nothing of the
         image, it is 50 %: two thirds of the success are those of the colours.
