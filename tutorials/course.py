@@ -53,7 +53,7 @@ PARTS = (
             "first_filters": "photographs",
             "maximal_patches": "stage2_out",
             "nearest_neighbors": "neighbors",
-            "saliency": "",
+            "saliency": "objects",
             "guided_backprop": "in_common",
             "occlusion": "shapes",
             "class_activation": "methods",
