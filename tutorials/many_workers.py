@@ -95,8 +95,8 @@ def main(
     # are those of all workers together: each makes the same ones, from the same seed, and takes its own rows of them.
     #
     # `run_workers` starts the processes on this machine and tells each where the others are. Each keeps to one core, so
-    # that two workers have twice what one has. On several machines something else starts them (docs/scaling.md), and
-    # the program stays as it is.
+    # that two workers have twice what one has. On several machines something else starts them, and the program stays as
+    # it is (docs/how_to/several_machines.md).
     results = {"one": run(out / "logs" / "one", 1, options), "many": run(out / "logs" / "many", workers, options)}
 
     # What if one is killed? The others cannot go on: they wait for its share of the sum. So all are ended, and started
