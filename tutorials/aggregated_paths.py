@@ -2,7 +2,7 @@
 
 Paper:  [Xie et al., 2016](https://arxiv.org/abs/1611.05431), Tables 2 and 3
 Run:    python -m tutorials.aggregated_paths
-Takes:  6 minutes on one core of a busy machine, about 2 on two cores
+Takes:  6 minutes on one core, about 2 on two
 Expect: on one core a training step of a block with 32 paths takes 1.21 times as long as one with a single path, at the
         same multiply-adds (42.5 ms against 35.1; forward 12.8 against 10.7). What they learn differs by less than three
         standard errors (three seeds): training loss 0.283 with 32 paths and 0.301 with one (-0.019 +- 0.010), test

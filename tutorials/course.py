@@ -33,7 +33,7 @@ PARTS = (
             "transferable_features": "",
             "residual_degradation": "training_error",
             "highway_gates": "loss",
-            "residual_ensembles": "",
+            "residual_ensembles": "one_block",
             "loss_landscape": "contours",
             "dense_connections": "use_block2",
             "aggregated_paths": "time_of_equal_blocks",
@@ -105,7 +105,7 @@ PARTS = (
         "Trainings that take long: how to watch them, how to lose nothing of them, and how to share them.",
         {
             "tensorboard_tour": "",
-            "resume": "",
+            "resume": "losses",
             "many_workers": "",
         },
     ),
