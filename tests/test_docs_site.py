@@ -1,7 +1,9 @@
 """The site: all public names are on it, every link leads somewhere, and it needs no network, on a phone neither."""
 
 import ast
+import functools
 import html.parser
+import http.server
 import importlib
 import importlib.util
 import inspect
@@ -9,6 +11,7 @@ import pydoc
 import re
 import subprocess
 import sys
+import threading
 import urllib.parse
 from pathlib import Path
 
@@ -205,8 +208,22 @@ def browser():
 LOOKED_AT = ("index", "course/index", "course/lenet", "api/index", "api/layers", "api/callbacks", "how_to/my_images")
 
 
-def test_a_folder_is_searched_without_a_server(site, browser):
-    browser.open((site / "index.html").as_uri())
+@pytest.fixture(scope="module")
+def served(site):
+    handler = functools.partial(QuietHandler, directory=site)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        """Nothing: what is asked for is seen in the browser."""
+
+
+def test_a_word_is_found_in_a_name(served, browser):
+    browser.open(f"{served}/index.html")
     browser.run(
         "deep('[data-md-toggle=search]')[0].click(); const at = deep('.md-search__input')[0]; at.value = arguments[0];"
         "at.dispatchEvent(new KeyboardEvent('keyup', {bubbles: true}))",
@@ -217,11 +234,11 @@ def test_a_folder_is_searched_without_a_server(site, browser):
 
 
 @pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
-def test_pages_are_as_wide_as_the_screen(site, browser, phone):
+def test_pages_are_as_wide_as_the_screen(served, browser, phone):
     if phone:
         browser.as_phone()
     for page in LOOKED_AT:
-        browser.open((site / f"{page}.html").as_uri())
+        browser.open(f"{served}/{page}.html")
         width, screen = browser.run("return [document.documentElement.scrollWidth, window.innerWidth]")
         assert (page, width) == (page, screen)
         assert screen == (390 if phone else 1400)
