@@ -95,7 +95,7 @@ PARTS = (
         "network of signs can be.",
         {
             "compare_networks": "accuracy",
-            "simpnet": "",
+            "simpnet": "accuracy",
             "binary_weights": "costs",
             "xnor_networks": "",
         },
