@@ -3,7 +3,7 @@
 Paper:  [Zeiler and Fergus, 2013](https://arxiv.org/abs/1311.2901), section 4; the patches that excite a unit most are
         shown first by [Girshick et al., 2013](https://arxiv.org/abs/1311.2524), section 3.1
 Run:    python -m tutorials.maximal_patches
-Takes:  40 seconds on one core
+Takes:  25 seconds on one core
 Expect: the share of the most frequent figure among the nine best patches grows from layer to layer: 27.8 ± 1.8 %, 35.2
         ± 2.4 %, 44.4 ± 2.6 %, 68.1 ± 2.7 % and 86.6 ± 2.2 % (means over the units of a layer with their standard
         errors). Chance gives 28.6 %. In the first two layers that is no difference, at most three errors; from the

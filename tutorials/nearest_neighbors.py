@@ -3,7 +3,7 @@
 Paper:  [Krizhevsky et al., 2012](https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks),
         section 6.1; the maps are by [van der Maaten and Hinton, 2008](https://jmlr.org/papers/v9/vandermaaten08a.html)
 Run:    python -m tutorials.nearest_neighbors
-Takes:  75 seconds on one core
+Takes:  60 seconds on one core
 Expect: of the five nearest pictures by pixels 11.4 ± 0.6 % show the same kind of figure, by the last maps of a network
         97.7 ± 0.4 %. Chance gives 10 %, and the difference of the pixels is under three standard errors. Place by place
         the share grows with the layers: 12.1 ± 0.6, 16.2 ± 0.8 and 28.0 ± 1.0 % after the first three convolutions. The

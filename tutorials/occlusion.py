@@ -2,7 +2,7 @@
 
 Paper:  [Zeiler and Fergus, 2013](https://arxiv.org/abs/1311.2901), section 4.2
 Run:    python -m tutorials.occlusion
-Takes:  55 seconds on one core
+Takes:  40 seconds on one core
 Expect: with patches of 8 pixels 98.0 ± 0.7 % of the maps have their maximum on the object, and 59.6 ± 1.2 % of a map
         lies there; with patches of 16, as large as the figures, 81.0 ± 4.8 % and 27.8 %; with 32, 16.6 %. A black patch
         of 14 pixels beside the figure adds 13.7 to the score of "square", one of the picture's mean colour 0.1. On

@@ -4,7 +4,7 @@ Paper:  [Simonyan et al., 2013](https://arxiv.org/abs/1312.6034), section 3;
         [Smilkov et al., 2017](https://arxiv.org/abs/1706.03825) for SmoothGrad;
         [Sundararajan et al., 2017](https://arxiv.org/abs/1703.01365) for integrated gradients
 Run:    python -m tutorials.saliency
-Takes:  150 seconds on one core
+Takes:  65 seconds on one core
 Expect: a threshold on the saliency shares 62 % of what it marks and what there is with the object (intersection over
         union, 200 objects, standard error 1 %); the colours and the graph cut make it 73 % (+11 % ± 1 %, image by
         image). From SmoothGrad, which has 50 % of itself on the object where the plain gradient has 42 %, it is 67 %
