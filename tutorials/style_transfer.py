@@ -2,10 +2,10 @@
 
 Paper:  [Gatys et al., 2015](https://arxiv.org/abs/1508.06576), A neural algorithm of artistic style
 Run:    python -m tutorials.style_transfer
-Takes:  about 50 seconds on one core
-Expect: Of the losses of noise, 3.2 % are left in the content and 1.9 % in the style of the coffee, 8.8 % and 6.3 % in
-        that of the flower: all fall by more than 90 %. A tenth of the style's weight leaves 1 % of the content loss and
-        9 % of the style loss, ten times the weight 12 % and less than 1 %: the rest is a matter of taste.
+Takes:  35 seconds on one core
+Expect: of the losses of noise, 3.2 % are left in the content and 1.9 % in the style of the coffee, 8.8 % and 6.3 % in
+        that of the flower: all fall by more than 90 %. A tenth of the style's weight leaves 0.8 % of the content loss
+        and 9.5 % of the style loss, ten times the weight 11.3 % and 0.4 %: the rest is a matter of taste.
 
 A network trained to name things must not care how they are painted; it has to take the two apart. Gatys and his
 colleagues said where to find them: *what is shown* is in the features of a higher layer, place by place, and *how* is
