@@ -119,7 +119,7 @@ def bars(
             if written is not None:
                 axes.bar_label(drawn, [written.format(float(value)) for value in values], padding=3, fontsize=12)
         axes.set_xticks(range(len(names)), names)
-        if sum(map(len, names)) > 60:
+        if sum(max(map(len, name.split("\n"))) for name in names) > 60:
             for label in axes.get_xticklabels():
                 label.set(rotation=30, horizontalalignment="right", rotation_mode="anchor")
         axes.set_ylabel(y_label)
