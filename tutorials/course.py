@@ -38,7 +38,7 @@ PARTS = (
             "dense_connections": "use_block2",
             "aggregated_paths": "time_of_equal_blocks",
             "dirac": "loss",
-            "ten_thousand_layers": "",
+            "ten_thousand_layers": "gradients",
             "random_wiring": "graphs",
             "convnext_steps": "staircase",
             "fine_tuning": "accuracy",
@@ -104,7 +104,7 @@ PARTS = (
         "Many machines",
         "Trainings that take long: how to watch them, how to lose nothing of them, and how to share them.",
         {
-            "tensorboard_tour": "",
+            "tensorboard_tour": "dead_units",
             "resume": "losses",
             "many_workers": "",
         },

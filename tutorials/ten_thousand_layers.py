@@ -2,7 +2,7 @@
 
 Paper:  [Xiao et al., 2018](https://arxiv.org/abs/1806.05393)
 Run:    python -m tutorials.ten_thousand_layers
-Takes:  about 110 seconds on 2 cores (153 on one); with `--full` about two hours, by reckoning
+Takes:  120 seconds on one core; with `--full` about two hours, by reckoning
 Expect: From the last of 10,000 layers to the first, a gradient changes by a factor of 10^0.1 with delta-orthogonal
         weights, 10^-59 with Glorot's and 10^203 with He's. After 100 steps of training the delta-orthogonal network of
         1,000 layers has 25.6 % of 500 test images right, and its loss, now 2.00, still falls; with Glorot's weights the
