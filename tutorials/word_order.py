@@ -2,9 +2,9 @@
 
 Paper:  [Elman, 1990](https://doi.org/10.1207/s15516709cog1402_1), "Finding structure in time"
 Run:    python -m tutorials.word_order
-Takes:  about 25 seconds of one core, 40 beside other work
+Takes:  15 seconds on one core
 Expect: the bag of words answers 47.1 ± 1.5 % right, and never both when the foods are exchanged; the Elman network
-        100.0 % with each of three seeds (on pairs of foods that were never seen together)
+        100.0 % with each of three seeds (on pairs of foods that were never seen together).
 
 "I do not like eggs, I like waffles" and "I do not like waffles, I like eggs" have the same words, and say the opposite.
 A *bag of words* counts words and forgets where they stood, as spam filters did for years. For it the two sentences are
