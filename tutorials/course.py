@@ -74,7 +74,7 @@ PARTS = (
             "elman_from_scratch": "saw",
             "gradient_flow": "memory",
             "paradigms": "wirings",
-            "word_order": "",
+            "word_order": "accuracy",
             "spam": "word_by_word",
             "part_of_speech": "accuracy",
             "sleep_stages": "past_and_future",
