@@ -3,7 +3,7 @@
 Paper:  [Szegedy et al., 2014](https://arxiv.org/abs/1409.4842), section 5;
         [Alain and Bengio, 2016](https://arxiv.org/abs/1610.01644) for linear probes
 Run:    python -m tutorials.transferable_features
-Takes:  about 2 minutes on 2 cores
+Takes:  170 seconds on one core
 Expect: no clear gain from side heads: at early stages +1.2 % +- 0.6 % in the kind, +0.5 % +- 1.6 % in the colour and
         +0.2 % +- 0.4 % in the clothes (three seeds, standard errors). VGG's features serve other tasks worse, contrary
         to what one hears: at the best depth -22.7 % +- 5.5 % in the colour, -3.7 % +- 1.0 % in the clothes. But an
