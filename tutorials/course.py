@@ -97,7 +97,7 @@ PARTS = (
             "compare_networks": "accuracy",
             "simpnet": "accuracy",
             "binary_weights": "costs",
-            "xnor_networks": "",
+            "xnor_networks": "one_convolution",
         },
     ),
     Part(

@@ -2,7 +2,7 @@
 
 Paper:  [Simonyan and Zisserman, 2014](https://arxiv.org/abs/1409.1556), Tables 1 and 2, sections 2.3 and 4.1
 Run:    python -m tutorials.vgg_table
-Takes:  about 100 seconds on 2 cores
+Takes:  95 seconds on one core
 Expect: The paper's Table 2. The dense layers of VGG-16 hold 89 % of its parameters and do 0.8 % of its work. Three 3x3
         layers see 7x7 pixels with 110,592 weights, where one 7x7 layer needs 200,704. Narrow networks with pairs of 3x3
         layers reach 81.8 %, with single 5x5 layers 82.6 %: a difference of -0.7 ± 1.3 points over three seeds. At this

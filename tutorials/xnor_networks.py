@@ -3,12 +3,12 @@
 Paper:  [Rastegari et al., 2016](https://arxiv.org/abs/1603.05279), sections 3.2 and 3.3;
         [Courbariaux et al., 2016](https://arxiv.org/abs/1602.02830)
 Run:    python -m tutorials.xnor_networks
-Takes:  129 seconds on one core
+Takes:  110 seconds on one core
 Expect: Of 1,000 test images 89.8 % right with floats, 88.6 with BinaryNet, 87.4 with XNOR, 85.0 with K, 85.2 with the
         sign before the maximum (one standard error: 1 point). Packed, 562 kB become 29, with K 35, and the time per
         image a third of the float network's, with K two thirds (one core); all classes are the same. One convolution,
         all on one core: a loop of bits is 38 times as fast as a loop of floats, but TensorFlow's floats are 11 times as
-        fast as that loop; packed bits are 134 times as fast as the loop and 12 times as fast as TensorFlow. On all of
+        fast as that loop; packed bits are 127 times as fast as the loop and 12 times as fast as TensorFlow. On all of
         Fashion-MNIST (`--data fashion_mnist`, 6 epochs): 92.9 % with floats, 90.9 with BinaryNet, 90.6 with XNOR, 90.0
         with K, 89.5 with the sign before the maximum (one standard error: 0.3).
 
