@@ -41,7 +41,7 @@ def list_lessons(context: typer.Context) -> None:
         table = Table(
             Column("lesson", no_wrap=True),
             Column("question", ratio=1),
-            Column("takes,\non one core", width=14),
+            Column("takes on one\ncore, unless\nit says two", width=14),
             expand=True,
         )
         for lesson in lessons:
@@ -82,10 +82,11 @@ def run_lessons(
                 bar.update(bar.task_ids[0], advance=_weight(chosen[len(results) - 1], quick), description=following)
     except KeyboardInterrupt:
         if results:
-            console.print(_table(results))
-        console.print(f"Stopped in {chosen[len(results)].name}, after {len(results)} of {len(chosen)} lessons.")
+            _show(results, quick)
+        where = f"at {chosen[len(results)].name}, " if len(results) < len(chosen) else ""
+        console.print(f"Stopped {where}after {len(results)} of {len(chosen)} lessons.")
         raise typer.Exit(130) from None
-    console.print(_table(results))
+    _show(results, quick)
     failed = [result.lesson for result in results if result.error is not None]
     if failed:
         logs = ", ".join(str(out / name / "log.txt") for name in failed)
@@ -120,10 +121,11 @@ def _progress(chosen: list[catalogue.Lesson], quick: bool) -> rich.progress.Prog
 
 
 def _weight(lesson: catalogue.Lesson, quick: bool) -> float:
-    return 1.0 if quick else lesson.seconds or 100.0
+    return 1.0 if quick else lesson.seconds
 
 
-def _table(results: list[many.Result]) -> Table:
+def _show(results: list[many.Result], quick: bool) -> None:
+    """The results as a table, with a warning where they must not be taken for such."""
     table = Table("lesson", "result", Column("seconds", justify="right"), "metrics", show_lines=True)
     for result in results:
         lines = [f"{name} {number(value)}" for name, value in result.metrics.items()]
@@ -133,7 +135,9 @@ def _table(results: list[many.Result]) -> Table:
             f"{result.seconds:.1f}",
             "\n".join(lines) if result.error is None else rich.markup.escape(result.error),
         )
-    return table
+    console.print(table)
+    if quick:
+        console.print("Quick runs only show that the lessons work: their numbers mean nothing.", soft_wrap=True)
 
 
 @app.command("export")

@@ -11,6 +11,7 @@ from .course import PARTS, Part
 
 FOLDER = Path(__file__).parent
 FACTS = ("Paper", "Run", "Takes", "Expect")
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +40,15 @@ class Lesson:
         return re.split(r"[,;(]|\.(?!\d)", self.facts["Takes"])[0].strip()
 
     @property
-    def seconds(self) -> float | None:
-        """How many seconds that is; None where it is not said in numbers."""
-        match = re.match(r"(\d+(?:\.\d+)?) (second|minute)s?\b", self.duration)
-        return float(match[1]) * {"second": 1, "minute": 60}[match[2]] if match else None
+    def seconds(self) -> float:
+        """How many seconds that is."""
+        match = re.match(r"(?:about )?(\d+(?:\.\d+)?|an?) (second|minute|hour)s?\b", self.duration)
+        if match is None:
+            raise ValueError(
+                f"`Takes:` must begin with a time, such as `40 seconds on one core`. Received: {self.facts['Takes']!r} "
+                f"of {self.name}."
+            )
+        return (1.0 if match[1].startswith("a") else float(match[1])) * _SECONDS[match[2]]
 
 
 def lessons(folder: Path = FOLDER) -> list[Lesson]:

@@ -44,7 +44,7 @@ def page(root: Path) -> str:
         root: Folder of the checkout, in which the pictures are looked for.
     """
     lessons = catalogue.lessons()
-    hours = sum(lesson.seconds or 0 for lesson in lessons) / 3600
+    hours = sum(lesson.seconds for lesson in lessons) / 3600
     contents = [
         f"1. [{part.title}](#{part.title.lower().replace(' ', '-')}): {len(part.pictures)} lessons" for part in PARTS
     ]

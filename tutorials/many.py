@@ -47,13 +47,23 @@ def run(chosen: list[Lesson], out: Path, *, quick: bool) -> Iterator[Result]:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "log.txt"
         command = [sys.executable, "-m", f"{__package__}.{lesson.name}", "--out", str(folder), *["--quick"] * quick]
+        record = folder / "metrics.json"
+        earlier = _written(record)
         begin = time.perf_counter()
         with path.open("w", encoding="utf-8") as log:
-            code = _exit_code(subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL), path)
+            process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        try:
+            code = _exit_code(process)
+        except KeyboardInterrupt:
+            if _written(record) == earlier:
+                _append(path, "interrupted")
+                raise
+            # It came when all was done but the lesson's farewell.
+            yield Result(lesson.name, time.perf_counter() - begin, _metrics(record), None)
+            raise
         seconds = time.perf_counter() - begin
         if code == 0:
-            metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["metrics"]
-            yield Result(lesson.name, seconds, metrics, None)
+            yield Result(lesson.name, seconds, _metrics(record), None)
         else:
             lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
             last = next((line.strip() for line in reversed(lines) if line.strip()), "It printed nothing.")
@@ -61,7 +71,16 @@ def run(chosen: list[Lesson], out: Path, *, quick: bool) -> Iterator[Result]:
             yield Result(lesson.name, seconds, {}, f"exit code {code}: {last}")
 
 
-def _exit_code(process: subprocess.Popen, log: Path) -> int:
+def _written(record: Path) -> int | None:
+    """When a record was written; None where there is none."""
+    return record.stat().st_mtime_ns if record.exists() else None
+
+
+def _metrics(record: Path) -> dict[str, float]:
+    return json.loads(record.read_text(encoding="utf-8"))["metrics"]
+
+
+def _exit_code(process: subprocess.Popen) -> int:
     """Waits for a lesson, and where Ctrl-C comes, until it has put its things in order: it hears Ctrl-C as well."""
     try:
         return process.wait()
@@ -73,7 +92,6 @@ def _exit_code(process: subprocess.Popen, log: Path) -> int:
         finally:  # also where Ctrl-C comes once more
             process.kill()
             process.wait()
-            _append(log, "interrupted")
         raise
 
 

@@ -90,6 +90,8 @@ def test_the_list_has_every_lesson_and_needs_nothing_heavy():
         assert lesson.name in words
         assert lesson.question.split()[0] in words
         assert lesson.facts["Takes"].split()[0] in words
+    assert "takes on one" in words
+    assert "it says two" in words
     assert "run one: python -m tutorials.NAME" in words
 
 
@@ -128,8 +130,22 @@ def test_the_duration_is_what_stands_before_the_remarks(takes, duration):
     assert catalogue.Lesson("toy", Path(), "", {"Takes": takes}, "", "").duration == duration
 
 
+@pytest.mark.parametrize(
+    ("takes", "seconds"),
+    [("1.5 minutes on one core", 90), ("about 100 seconds on 2 cores", 100), ("about an hour", 3600), ("a minute", 60)],
+)
+def test_a_duration_in_seconds(takes, seconds):
+    assert catalogue.Lesson("toy", Path(), "", {"Takes": takes}, "", "").seconds == seconds
+
+
+def test_a_duration_that_nobody_can_add_up_is_refused():
+    text = "`Takes:` must begin with a time, such as `40 seconds on one core`. Received: 'a while, or two' of toy."
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        _ = catalogue.Lesson("toy", Path(), "", {"Takes": "a while, or two"}, "", "").seconds
+
+
 def test_every_lesson_says_in_the_same_words_how_long_it_takes():
     for lesson in catalogue.lessons():
-        assert re.fullmatch(r"\d+ (seconds|minutes) on one core", lesson.duration), (lesson.name, lesson.duration)
-        assert lesson.seconds is not None
+        told = (lesson.name, lesson.duration)
+        assert re.fullmatch(r"\d+ (seconds|minutes) on (one core|(two|2) cores)", lesson.duration), told
         assert lesson.seconds < 180 or "minutes" in lesson.duration, lesson.name

@@ -24,6 +24,14 @@ try:
 finally:
     print("all is in order")
 """
+LATE = """
+import json, os, pathlib, signal, sys, time
+out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
+(out / "metrics.json").write_text(json.dumps({"metrics": {"accuracy": 0.5}}))
+print("all is done", flush=True)
+os.kill(os.getppid(), signal.SIGINT)
+sys.exit(130)
+"""
 BAD = "print('all went well until')\nraise RuntimeError('[it] did not')\n"
 
 
@@ -33,7 +41,7 @@ def toys(tmp_path, monkeypatch):
     (tmp_path / "toys").mkdir()
     for name, program in (("a", GOOD), ("b", BAD), ("c", GOOD)):
         (tmp_path / "toys" / f"{name}.py").write_text(program)
-    lessons = [catalogue.Lesson(name, Path(), f"Is it {name}?", {"Takes": "1 s"}, "", "") for name in "abc"]
+    lessons = [catalogue.Lesson(name, Path(), f"Is it {name}?", {"Takes": "1 second"}, "", "") for name in "abc"]
     monkeypatch.setattr(catalogue, "lessons", lambda: lessons)
     monkeypatch.setattr(many, "__package__", "toys")
     monkeypatch.chdir(tmp_path)
@@ -77,6 +85,9 @@ def test_the_named_ones_run_quickly_into_the_named_folder(toys, tmp_path):
     for name in "ac":
         assert json.loads((tmp_path / "elsewhere" / name / "metrics.json").read_text())["metrics"]["quick"] == 1.0
     assert result.stdout.index("c ") < result.stdout.index("a ")
+    warning = "Quick runs only show that the lessons work: their numbers mean nothing."
+    assert result.stdout.endswith(f"\n{warning}\n")
+    assert warning not in CliRunner().invoke(app, ["run", "a"]).stdout
 
 
 def test_quick_results_do_not_take_the_place_of_others(toys):
@@ -93,11 +104,27 @@ def test_a_lesson_that_hears_an_interrupt_may_put_its_things_in_order(toys, tmp_
     assert (tmp_path / "c" / "log.txt").read_text() == "begun\nall is in order\n\ninterrupted\n"
 
 
+def test_an_interrupt_after_the_results_leaves_them_whole(toys, tmp_path):
+    (tmp_path / "toys" / "c.py").write_text(LATE)
+    following = many.run([toys[2], toys[0]], tmp_path, quick=True)
+    result = next(following)
+    assert (result.lesson, result.metrics, result.error) == ("c", {"accuracy": 0.5}, None)
+    with pytest.raises(KeyboardInterrupt):
+        next(following)
+    assert not (tmp_path / "a").exists()
+    assert (tmp_path / "c" / "log.txt").read_text() == "all is done\n"
+    # The results of an earlier run are not those of one that was stopped.
+    (tmp_path / "toys" / "c.py").write_text(SLOW)
+    with pytest.raises(KeyboardInterrupt):
+        list(many.run(toys[2:], tmp_path, quick=True))
+    assert (tmp_path / "c" / "log.txt").read_text().endswith("\ninterrupted\n")
+
+
 def test_the_bar_is_as_long_as_the_lessons_take(toys):
-    times = ["40 seconds on one core", "4 minutes on one core, more with --full", "a while"]
+    times = ["40 seconds on one core", "4 minutes on one core, more with --full", "about a minute on 2 cores"]
     lessons = [dataclasses.replace(toy, facts={"Takes": takes}) for toy, takes in zip(toys, times, strict=True)]
-    assert [lesson.seconds for lesson in lessons] == [40.0, 240.0, None]
-    assert main._progress(lessons, quick=False).tasks[0].total == 380.0
+    assert [lesson.seconds for lesson in lessons] == [40.0, 240.0, 60.0]
+    assert main._progress(lessons, quick=False).tasks[0].total == 340.0
     assert main._progress(lessons, quick=True).tasks[0].total == 3.0
 
 
@@ -109,4 +136,5 @@ def test_an_interrupt_says_how_far_it_came(toys, monkeypatch):
     monkeypatch.setattr(many, "run", run)
     result = CliRunner().invoke(app, ["run"])
     assert result.exit_code == 130
-    assert result.stdout.strip().split("\n")[-1] == "Stopped in b, after 1 of 3 lessons."
+    assert CliRunner().invoke(app, ["run", "a"]).stdout.endswith("\nStopped after 1 of 1 lessons.\n")
+    assert result.stdout.strip().split("\n")[-1] == "Stopped at b, after 1 of 3 lessons."
