@@ -1,5 +1,6 @@
 """The course's command line: lists the lessons, runs many of them, writes them as notebooks."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -156,7 +157,9 @@ def export_lessons(
     is_file = to is not None and to.suffix == ".ipynb"
     try:
         if len(chosen) == 1 and (to is None or is_file):
-            console.print(f"Wrote {export.write(chosen[0], to or Path(f'{chosen[0].name}.ipynb'))}.", soft_wrap=True)
+            path = export.write(chosen[0], to or Path(f"{chosen[0].name}.ipynb"))
+            console.print(f"Wrote {path}.", soft_wrap=True)
+            _tell_how_to_open("it", path)
             return
         if is_file:
             raise ValueError(f"--to must be a folder for several lessons. Received: {to}.")
@@ -168,8 +171,13 @@ def export_lessons(
     if kept:
         there = ", ".join(path.name for path in kept)
         console.print(f"Kept those that were there already: {there}.", soft_wrap=True)
-    if not names:
-        console.print(f"Begin with {folder / export.INDEX}.", soft_wrap=True)
+    _tell_how_to_open("them", folder if names else folder / export.INDEX)
+
+
+def _tell_how_to_open(what: str, path: Path) -> None:
+    # Jupyter is nothing that the lessons need.
+    command = f"jupyter lab {shlex.quote(str(path))}"
+    console.print(f"To open {what}: pip install jupyterlab, then {command}", soft_wrap=True, highlight=False)
 
 
 @app.command("report")

@@ -34,7 +34,8 @@ tensorboard --logdir runs            # shows the curves
 ```
 
 `python` is that of the environment which the [front page](../README.md#set-up) sets up; outside of a checkout the
-lessons are called `kerasdl.tutorials`. What to expect of a lesson was measured by its command, with its defaults."""
+lessons are called `kerasdl.tutorials`. Notebooks need one thing more: `pip install jupyterlab`, then
+`jupyter lab notebooks/index.ipynb`. What to expect of a lesson was measured by its command, with its defaults."""
 
 
 def page(root: Path) -> str:

@@ -86,7 +86,9 @@ def cells_of(lesson: Lesson) -> list[tuple[str, str]]:
     source = lesson.path.read_text(encoding="utf-8")
     lines = source.splitlines()
     tree = ast.parse(source, str(lesson.path))
-    facts = "\n".join(f"- **{name}**: {text}" for name, text in lesson.facts.items())
+    commands = ", then ".join(f"`{command}`" for command in lesson.facts["Run"].split(", then "))
+    told = lesson.facts | {"Run": f"{commands}, as a program"}
+    facts = "\n".join(f"- **{name}**: {text}" for name, text in told.items())
     cells = [("markdown", f"# {lesson.question}\n\n{facts}\n\n{lesson.text}".rstrip())]
     imports: list[str] = []
     helpers: list[tuple[str, str]] = []

@@ -134,6 +134,8 @@ def command_line(main: Callable[..., dict[str, float]]) -> None:
         for name, value in metrics.items():
             table.add_row(name, number(value))
         console.print(table)
+        if arguments.get("quick"):
+            console.print("A quick run only shows that the lesson works: these numbers mean nothing.", soft_wrap=True)
         console.print(f"Pictures and metrics are in {arguments['out']}; curves: ", end="", soft_wrap=True)
         console.print(f"tensorboard --logdir {shlex.quote(str(arguments['out'] / 'logs'))}", soft_wrap=True)
 

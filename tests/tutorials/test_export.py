@@ -77,7 +77,7 @@ CELLS = [
         """# Why is the sky blue?
 
 - **Paper**: [Rayleigh, 1871](https://example.org)
-- **Run**: python -m tutorials.toy
+- **Run**: `python -m tutorials.toy`, as a program
 - **Takes**: 1 second
 - **Expect**: blue
 
@@ -142,6 +142,12 @@ def test_text_and_code_become_cells_in_the_order_of_the_lesson(tmp_path):
     assert export.cells_of(_toy(tmp_path)) == CELLS
 
 
+def test_several_commands_are_set_as_code_one_by_one(tmp_path):
+    lesson = _toy(tmp_path, TOY.replace("tutorials.toy\n", "tutorials.toy, then tensorboard --logdir runs\n"))
+    text = "- **Run**: `python -m tutorials.toy`, then `tensorboard --logdir runs`, as a program\n"
+    assert text in export.cells_of(lesson)[0][1]
+
+
 def test_the_file_is_a_notebook(tmp_path):
     export.write(_toy(tmp_path), tmp_path / "new" / "toy.ipynb")
     notebook = json.loads((tmp_path / "new" / "toy.ipynb").read_text())
@@ -164,7 +170,9 @@ def test_the_cells_of_every_lesson_are_python(lesson):
 
 def test_a_notebook_is_never_overwritten(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert CliRunner().invoke(app, ["export", "lenet"]).stdout == "Wrote lenet.ipynb.\n"
+    assert CliRunner().invoke(app, ["export", "lenet"]).stdout == (
+        "Wrote lenet.ipynb.\nTo open it: pip install jupyterlab, then jupyter lab lenet.ipynb\n"
+    )
     before = Path("lenet.ipynb").read_text()
     result = CliRunner().invoke(app, ["export", "lenet"])
     assert result.exit_code == 1
@@ -180,13 +188,19 @@ def test_several_go_to_a_folder_and_all_of_them_with_an_index(tmp_path, monkeypa
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "lenet.ipynb").write_text("answers")
     result = CliRunner().invoke(app, ["export", "lenet", "dirac", "--to", "mine"])
-    assert result.stdout == "Wrote 1 notebooks into mine.\nKept those that were there already: lenet.ipynb.\n"
+    assert result.stdout == (
+        "Wrote 1 notebooks into mine.\nKept those that were there already: lenet.ipynb.\n"
+        "To open them: pip install jupyterlab, then jupyter lab mine\n"
+    )
     assert sorted(path.name for path in Path("mine").iterdir()) == ["dirac.ipynb", "lenet.ipynb"]
     assert Path("mine/lenet.ipynb").read_text() == "answers"
 
     count = len(catalogue.lessons())
     result = CliRunner().invoke(app, ["export"])
-    assert result.stdout == f"Wrote {count + 1} notebooks into notebooks.\nBegin with notebooks/index.ipynb.\n"
+    assert result.stdout == (
+        f"Wrote {count + 1} notebooks into notebooks.\n"
+        "To open them: pip install jupyterlab, then jupyter lab notebooks/index.ipynb\n"
+    )
     text = "".join(
         line for cell in json.loads(Path("notebooks/index.ipynb").read_text())["cells"] for line in cell["source"]
     )
@@ -198,8 +212,12 @@ def test_several_go_to_a_folder_and_all_of_them_with_an_index(tmp_path, monkeypa
 
 def test_one_goes_into_a_folder_and_several_not_into_one_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert CliRunner().invoke(app, ["export", "lenet", "--to", "here"]).exit_code == 0
-    assert Path("here/lenet.ipynb").exists()
+    assert (
+        CliRunner()
+        .invoke(app, ["export", "lenet", "--to", "my notebooks"])
+        .stdout.endswith("then jupyter lab 'my notebooks'\n")
+    )
+    assert Path("my notebooks/lenet.ipynb").exists()
     result = CliRunner().invoke(app, ["export", "lenet", "dirac", "--to", "both.ipynb"])
     assert result.exit_code == 1
     assert result.stderr == "Error: --to must be a folder for several lessons. Received: both.ipynb.\n"

@@ -14,7 +14,7 @@ from kerasdl.tutorials.wanted_data import needs
 
 @lesson
 def main(
-    *, epochs: int = 3, data: str = "sample", fast_mode: bool = True, out: Path = Path("runs/x")
+    *, epochs: int = 3, data: str = "sample", fast_mode: bool = True, quick: bool = False, out: Path = Path("runs/x")
 ) -> dict[str, float]:
     """A lesson for these tests.
 
@@ -23,6 +23,7 @@ def main(
             counted from one.
         data: What happens: "stop", "bug", or nothing.
         fast_mode: Whether to hurry.
+        quick: Whether to only show that it works.
         out: Where to.
     """
     if data == "stop":
@@ -48,7 +49,7 @@ def test_the_metrics_are_written_with_all_one_needs_to_get_them_again(tmp_path):
     record = json.loads((out / "metrics.json").read_text())
     assert record["lesson"] == "test_lesson"
     assert record["metrics"] == {"accuracy": 0.5, "parameters": 60000.0}
-    assert record["arguments"] == {"epochs": 2, "data": "sample", "fast_mode": False, "out": str(out)}
+    assert record["arguments"] == {"epochs": 2, "data": "sample", "fast_mode": False, "quick": False, "out": str(out)}
     assert record["command"] == f"python -m kerasdl.tutorials.test_lesson --epochs 2 --no-fast-mode --out '{out}'"
     assert record["versions"]["keras"] == keras.__version__
     assert 0 <= record["seconds"] < 60
@@ -117,6 +118,10 @@ def test_the_command_line_runs_and_says_where_the_results_are(monkeypatch, capsy
     assert re.search(r"parameters\W+60,000\W", shown)
     assert f"tensorboard --logdir {tmp_path}/logs" in shown
     assert (tmp_path / "metrics.json").exists()
+    warning = "A quick run only shows that the lesson works: these numbers mean nothing."
+    assert warning not in shown
+    assert _type(monkeypatch, "--quick", "--out", str(tmp_path)) == 0
+    assert warning in capsys.readouterr().out
 
 
 def test_bad_arguments_are_answered_in_one_line(monkeypatch, capsys, tmp_path):
