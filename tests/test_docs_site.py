@@ -1,4 +1,4 @@
-"""The site: all public names are on it, every link leads somewhere, and it needs no network, nor on a phone."""
+"""The site: all public names are on it, every link leads somewhere, and it needs no network, not even on a phone."""
 
 import ast
 import functools
