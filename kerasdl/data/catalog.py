@@ -121,11 +121,16 @@ def describe_builder(
     return builder.info, {split: part.num_examples for split, part in builder.info.splits.items()}
 
 
+def is_name(name: str, data_dir: str | os.PathLike | None = None) -> bool:
+    """Whether there is a data set of this name."""
+    return name in INSIDE or public_sets.exists(name, data_dir)
+
+
 def check_name(name: str, data_dir: str | os.PathLike | None = None) -> None:
     """Refuses what is no data set's name, and names the closest."""
     if not isinstance(name, str):
         raise TypeError(f"`name` must be a string such as 'fashion_sample'. Received: name={name!r}.")
-    if name in INSIDE or public_sets.exists(name, data_dir):
+    if is_name(name, data_dir):
         return
     known = [*INSIDE, *public_sets.list_names()]
     # "shapes" is close to "shapes/one" for people, if not for difflib.

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,6 +12,11 @@ import tensorflow_datasets as tfds
 from PIL import Image, ImageOps
 
 _ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+# Pictures as well, from the web, telephones, scanners and cameras: who has some must learn that they are not read.
+_OTHER_ENDINGS = (
+    *(".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jxl", ".nef", ".psd"),
+    *(".svg", ".tif", ".tiff", ".webp"),
+)
 _LAYOUT = "Images are looked for as path/<class>/*.jpg or path/<split>/<class>/*.jpg (or .jpeg, .png, .gif, .bmp)."
 
 
@@ -75,6 +81,34 @@ def find_images(folder: Path) -> dict[str, dict[str, list[Path]]]:
     return found
 
 
+def find_left_out(folder: Path) -> tuple[str, ...]:
+    """Finds the pictures that are not read because of their kind.
+
+    Args:
+        folder: As in `find_images`.
+
+    Returns:
+        Sorted names from the folder on.
+    """
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in _OTHER_ENDINGS)
+    return tuple(sorted(str(file) for file in files if not any(part.startswith(".") for part in file.parts)))
+
+
+def say_left_out(files: Sequence[str]) -> str:
+    """Says which pictures are not read, and which would be.
+
+    Args:
+        files: What `find_left_out` found.
+
+    Example:
+        >>> say_left_out(["cat/1.webp"])
+        '1 picture, cat/1.webp; what is read is .bmp, .gif, .jpeg, .jpg and .png'
+    """
+    count = f"{len(files)} picture{'' if len(files) == 1 else 's'}"
+    names = ", ".join([*files[:3], *(["..."] if len(files) > 3 else [])])
+    return f"{count}, {names}; what is read is {', '.join(_ENDINGS[:-1])} and {_ENDINGS[-1]}"
+
+
 def mix(classes: dict[str, list[Path]]) -> list[tuple[Path, str]]:
     """Puts images in an order that spreads every class evenly, so that each part of it is a fair sample.
 
@@ -129,6 +163,7 @@ class KerasdlImageFolder(tfds.core.DatasetBuilder):
     def __init__(self, path: str | os.PathLike):
         self._folder = Path(path).expanduser()
         found = find_images(self._folder)
+        self.left_out = find_left_out(self._folder)
         self._names = sorted({label for classes in found.values() for label in classes})
         self._examples = {split: mix(classes) for split, classes in found.items()}
         super().__init__(data_dir=self._folder)

@@ -1,7 +1,9 @@
 """`load`, `info` and `from_folder`: any data set by its name, and one's own images, always in the same form."""
 
 import os
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -15,7 +17,8 @@ def info(name: str | os.PathLike, *, data_dir: str | os.PathLike | None = None) 
     """Tells a data set's classes, counts, licence and features without reading, drawing or downloading it.
 
     Args:
-        name: A name as in `load`, or a `pathlib.Path` as in `from_folder`.
+        name: A name as in `load`, or a folder as in `from_folder`; what is both is taken for the name, unless it is a
+            `pathlib.Path`.
         data_dir: As in `load`.
 
     Returns:
@@ -25,11 +28,17 @@ def info(name: str | os.PathLike, *, data_dir: str | os.PathLike | None = None) 
         >>> kerasdl.data.info("fashion_sample").counts
         {'train': 6000, 'test': 1000}
     """
-    if isinstance(name, os.PathLike):
+    if isinstance(name, os.PathLike) or _is_folder(name, data_dir):
         builder = folders.KerasdlImageFolder(name)
         counts = {split: part.num_examples for split, part in builder.info.splits.items()}
-        return summaries.summarize(os.fspath(name), builder.info, counts)
+        return summaries.summarize(os.fspath(name), builder.info, counts, builder.left_out)
     return summaries.summarize(name, *catalog.describe_builder(name, data_dir))
+
+
+def _is_folder(name: str, data_dir: str | os.PathLike | None) -> bool:
+    """Whether a string that is no data set's name is a folder's."""
+    is_there = isinstance(name, str) and name != "" and Path(name).expanduser().is_dir()
+    return is_there and not catalog.is_name(name, data_dir)
 
 
 def _choose_keys(name: str, info: tfds.core.DatasetInfo, fields: Sequence[str] | None) -> Any:
@@ -169,9 +178,10 @@ def from_folder(
     """Reads one's own images, a folder for each class, as `(image, label)` like `load`.
 
     Images lie in `path/<class>/` or in `path/<split>/<class>/` and may be JPEG, PNG, GIF (its first picture) or BMP;
-    all become RGB. A label is its class's place in the order of the names: `info(pathlib.Path(path)).classes` tells
-    them. Without split folders there is one split, `"train"`. A split's order is fixed and spreads the classes evenly,
-    so that `"train[:80%]"` and `"train[80%:]"` are fair to train with and to test.
+    all become RGB; of pictures of other kinds a warning says that they are left out. A label is its class's place in
+    the order of the names: `info(path).classes` tells them. Without split folders there is one split, `"train"`. A
+    split's order is fixed and spreads the classes evenly, so that `"train[:80%]"` and `"train[80%:]"` are fair to train
+    with and to test.
 
     Args:
         path: The folder.
@@ -193,9 +203,12 @@ def from_folder(
     checks.check_batch_size(batch_size)
     checks.check_seed(seed)
     augmentation.check_augment(augment)
+    builder = folders.KerasdlImageFolder(path)
+    if builder.left_out:
+        warnings.warn(f"{os.fspath(path)} is read without {folders.say_left_out(builder.left_out)}.", stacklevel=2)
     return _load_builder(
         os.fspath(path),
-        folders.KerasdlImageFolder(path),
+        builder,
         split=split,
         batch_size=batch_size,
         image_size=checks.standardize_image_size(image_size),

@@ -5,6 +5,8 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from kerasdl.data import folders
+
 
 @dataclasses.dataclass(frozen=True)
 class DatasetSummary:
@@ -19,6 +21,7 @@ class DatasetSummary:
         license: The terms of use.
         citation: How to cite it.
         homepage: Where it comes from.
+        left_out: Pictures in a folder of one's own that are of a kind that is not read.
 
     Example:
         >>> print(kerasdl.data.info("messages"))
@@ -38,11 +41,13 @@ class DatasetSummary:
     license: str
     citation: str
     homepage: str
+    left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count:,} {split}" for split, count in self.counts.items())
         rows = {
             "examples": counts or "known after the download",
+            "left out": folders.say_left_out(self.left_out) if self.left_out else "",
             "classes": ", ".join(self.classes),
             "features": ", ".join(self.features),
             "licence": self.license,
@@ -52,13 +57,16 @@ class DatasetSummary:
         return "\n".join([f"{self.name}: {self.description}", *lines])
 
 
-def summarize(name: str, info: tfds.core.DatasetInfo, counts: dict[str, int]) -> DatasetSummary:
+def summarize(
+    name: str, info: tfds.core.DatasetInfo, counts: dict[str, int], left_out: tuple[str, ...] = ()
+) -> DatasetSummary:
     """Says in plain values what TFDS's own info says.
 
     Args:
         name: What to call the data set.
         info: TFDS's info.
         counts: The number of examples in each split, which TFDS only knows of what is prepared.
+        left_out: Of a folder of one's own, the pictures that are not read.
 
     Returns:
         The summary.
@@ -77,4 +85,5 @@ def summarize(name: str, info: tfds.core.DatasetInfo, counts: dict[str, int]) ->
         citation=info.citation or "",
         # TFDS makes a page up where a data set names none.
         homepage="" if "catalog/kerasdl_" in (info.homepage or "") else info.homepage or "",
+        left_out=left_out,
     )

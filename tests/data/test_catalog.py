@@ -195,7 +195,7 @@ def test_an_unknown_name_is_told_what_there_is(tmp_path, monkeypatch):
         "There is no data set 'my_images'. For a folder of your own images use kerasdl.data.from_folder('my_images')"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-        data.info("my_images")
+        data.load("my_images")
     with pytest.raises(TypeError, match=r"^`name` must be a string such as 'fashion_sample'. Received: name=7.$"):
         data.load(7)
 

@@ -145,6 +145,26 @@ def test_hidden_files_and_other_files_are_passed_over(path):
     assert data.info(path).counts == {"train": 100}
 
 
+def test_pictures_of_other_kinds_are_named(path, recwarn):
+    assert "left out" not in str(data.info(path))
+    data.from_folder(path)
+    assert recwarn.list == []
+    for name in ("cat/w.webp", "eel/IMG_1.HEIC", ".cache/x.webp", "cat/._w.webp"):
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).write_text("")
+    summary = data.info(path)
+    assert summary.left_out == ("cat/w.webp", "eel/IMG_1.HEIC")
+    assert summary.counts == {"train": 100}
+    said = "2 pictures, cat/w.webp, eel/IMG_1.HEIC; what is read is .bmp, .gif, .jpeg, .jpg and .png"
+    assert f"\nleft out: {said}\n" in str(summary)
+    with pytest.warns(UserWarning, match=f"^{re.escape(f'{path} is read without {said}.')}$") as warned:
+        data.from_folder(path)
+    assert warned[0].filename == __file__
+    for name in ("3.tif", "4.tif"):
+        (path / "eel" / name).write_text("")
+    assert "left out: 4 pictures, cat/w.webp, eel/3.tif, eel/4.tif, ...; what is" in str(data.info(path))
+
+
 def test_augmentation_as_in_load(path):
     dataset = data.from_folder(path, image_size=8, batch_size=50, augment="mixup")
     assert next(iter(dataset))[1].shape == (50, 3)
@@ -177,8 +197,19 @@ def test_a_truncated_image_is_named(tmp_path):
         list(data.from_folder(tmp_path, image_size=8))
 
 
-def test_a_path_is_told_from_a_name(path):
-    assert data.info(pathlib.Path(path)).name == str(path)
+def test_strings_and_paths_alike(path, monkeypatch):
+    assert str(data.info(str(path))) == str(data.info(pathlib.Path(path)))
+    assert data.info(str(path)).name == str(path)
+    monkeypatch.setenv("HOME", str(path.parent))
+    assert data.info(f"~/{path.name}").classes == ("cat", "dog", "eel")
+
+
+def test_what_is_a_name_and_a_folder_is_the_name_unless_it_is_a_path(path, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    path.rename("messages")
+    assert data.info("messages").classes == ("ham", "spam")
+    assert data.info(pathlib.Path("messages")).classes == ("cat", "dog", "eel")
+    assert data.info("./messages").classes == ("cat", "dog", "eel")
 
 
 def test_a_picture_among_the_class_folders_does_not_hide_them(tmp_path):
