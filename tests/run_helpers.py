@@ -19,6 +19,7 @@ def make_run(folder: Path, lesson: str = "lenet", figures: tuple[str, ...] = (),
         "arguments": {"quick": False},
         "command": f"python -m kerasdl.tutorials.{lesson}",
         "seconds": 20.0,
+        "seconds_of_computing": 31.5,
         "finished": "2026-11-29T23:04:27+00:00",
         "versions": {"python": "3.11.7", "keras": "3.15.1"},
     }

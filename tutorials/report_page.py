@@ -95,7 +95,9 @@ def _parts() -> list[tuple[str, str, list[Lesson]]]:
 
 
 def _entry(lesson: Lesson, found: list[Run]) -> str:
-    mark = " <em>no result</em>" if not all(run.record for run in found) else ""
+    without = sum(not run.record for run in found)
+    told = "no result" if without == len(found) else f"{without} of {len(found)} runs without a result"
+    mark = f" <em>{told}</em>" if without else ""
     return f'<li><a href="#{lesson.name}">{text(words(lesson.name))}</a>{mark}</li>'
 
 
@@ -152,7 +154,8 @@ def _measured(name: str, found: list[Run]) -> str:
 
 def _notice(run: Run) -> str:
     if run.last_words is None:
-        return ""
+        told = "<strong>No result.</strong> It failed, was stopped, or still runs."
+        return "" if run.record else f'<p class="failed">{told}</p>'
     what = "A later run in the same folder failed" if run.record else "No result"
     return (
         f'<p class="failed"><strong>{what}.</strong> The last line of <code>{text(run.folder / "log.txt")}</code>: '
@@ -179,13 +182,15 @@ def _summary(found: list[Run], by_lesson: dict[str, list[Run]], versions: str) -
     sentences = [f"{len(by_lesson)} of {len(catalogue.lessons())} lessons, {_count(len(found), 'run')}"]
     if days:
         sentences[0] += f", {' to '.join(days)}"
-    seconds = sum(run.seconds or 0 for run in found)
-    sentences += [f"{_duration(seconds)} of computing with {versions}"] if versions else []
+    computing = [run.seconds_of_computing for run in found if run.record]
+    # A sum that leaves some out would be taken for the whole.
+    told = "Made" if None in computing else f"{_duration(sum(filter(None, computing)))} of computing"
+    sentences += [f"{told} with {versions}"] if versions else []
     if finished and all(run.quick for run in found if run.record):
         sentences.append("These are quick runs: they show that the lessons work, and their numbers mean nothing")
     if len({_versions(run) for run in found if run.record}) > 1:
         sentences.append("Where a run had other versions, it says so")
-    failed = dict.fromkeys(run.lesson for run in found if not run.record)
+    failed = [name for name, made in by_lesson.items() if not any(run.record for run in made)]
     lines = [f"<p>{text('. '.join(sentences))}.</p>"]
     if failed:
         links = ", ".join(f'<a href="#{name}">{words(name)}</a>' for name in failed)

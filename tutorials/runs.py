@@ -25,7 +25,8 @@ class Run:
         folder: Where it lies, as seen from the folder that was searched; "." is that folder itself.
         record: What is in `metrics.json`; empty where the run came to no result.
         figures: Its pictures, in the order in which they were drawn.
-        last_words: The end of its log where it came to no result, or where a later run in the same folder failed.
+        last_words: The end of its log where it came to no result, or where a later run in the same folder failed; None
+            where there is no log, too: only `run` writes one.
     """
 
     lesson: str
@@ -48,7 +49,15 @@ class Run:
     @property
     def seconds(self) -> float | None:
         """How long it took."""
-        seconds = self.record.get("seconds")
+        return self._time("seconds")
+
+    @property
+    def seconds_of_computing(self) -> float | None:
+        """How long all cores computed for it."""
+        return self._time("seconds_of_computing")
+
+    def _time(self, name: str) -> float | None:
+        seconds = self.record.get(name)
         return seconds if isinstance(seconds, int | float) and 0 <= seconds < float("inf") else None
 
     @property
@@ -119,7 +128,7 @@ def _read(place: Path, top: Path, lessons: dict[str, int]) -> Run | str | None:
         return Run(record["lesson"], place.relative_to(top), record, figures, _end(log)[0] if failed_later else None)
     # Without a record only the folder's name tells the lesson: `run` calls it so, and by default the lesson itself.
     if place.name in lessons and (log.exists() or (place / "figures").is_dir()):
-        last_words = _end(log)[0] if log.exists() else "It left no log."
+        last_words = _end(log)[0] if log.exists() else None
         return Run(place.name, place.relative_to(top), {}, figures, last_words)
     return None
 

@@ -90,7 +90,7 @@ def test_a_lesson_with_its_question_its_numbers_and_what_was_expected(tmp_path):
     assert small[-1] == "20.0 seconds · 29 November 2026, 23:04 UTC"
     assert page.texts("header")[0] == (
         f"Results of the course 1 of {len(others) + 1} lessons, 1 run, 29 November 2026. "
-        "20.0 seconds of computing with Python 3.11.7 and Keras 3.15.1."
+        "31.5 seconds of computing with Python 3.11.7 and Keras 3.15.1."
     )
 
 
@@ -115,13 +115,17 @@ def test_runs_of_one_lesson_stand_side_by_side(tmp_path):
         "quick run · 20.0 seconds · 30 November 2026, 00:00 UTC",
     ]
     assert page.texts("p", **{"class": "failed"}) == [
-        "No result: lenet",
         "No result. The last line of lenet/log.txt: exit code -9: Killed",
     ]
+    contents = "Contents Networks that see lenet 1 of 4 runs without a result"
+    assert page.texts("nav", **{"class": "contents"}) == [contents]
     assert page.texts("header")[0].partition(" lessons, ")[2] == (
-        "4 runs, 29 November 2026 to 30 November 2026. 2 hours 5 minutes of computing with Python 3.11.7 and "
-        "Keras 3.15.1. Where a run had other versions, it says so. No result: lenet"
+        "4 runs, 29 November 2026 to 30 November 2026. 94.5 seconds of computing with Python 3.11.7 and "
+        "Keras 3.15.1. Where a run had other versions, it says so."
     )
+    # Without a part of the sum there is none.
+    make_run(tmp_path / "d", seconds_of_computing=None)
+    assert " 2026. Made with Python 3.11.7 and " in write(tmp_path)[0].texts("header")[0]
 
 
 def test_a_lesson_that_failed_says_its_last_words_in_the_place_of_numbers(tmp_path):
@@ -132,6 +136,15 @@ def test_a_lesson_that_failed_says_its_last_words_in_the_place_of_numbers(tmp_pa
     assert page.texts("div", **{"class": "measured"}) == [f"Measured{told}"]
     assert page.texts("p", **{"class": "failed"}) == ["No result: fooling", told]
     assert page.texts("nav", **{"class": "contents"}) == ["Contents What they see fooling no result"]
+
+
+def test_a_lesson_without_a_log_may_still_run(tmp_path):
+    (tmp_path / "fooling" / "figures").mkdir(parents=True)
+    make_run(tmp_path / "a")
+    page, _ = write(tmp_path)
+    told = "No result. It failed, was stopped, or still runs."
+    assert page.texts("div", **{"class": "measured"})[1] == f"Measured{told}"
+    assert page.texts("p", **{"class": "failed"}) == ["No result: fooling", told]
 
 
 def test_quick_runs_are_called_so_once(tmp_path):
