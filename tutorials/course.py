@@ -106,7 +106,7 @@ PARTS = (
         {
             "tensorboard_tour": "dead_units",
             "resume": "losses",
-            "many_workers": "",
+            "many_workers": "curves",
         },
     ),
 )

@@ -3,10 +3,10 @@
 Paper:  [Goyal et al., 2017](https://arxiv.org/abs/1706.02677), sections 2 to 4;
         [Patarasuk and Yuan, 2009](https://doi.org/10.1016/j.jpdc.2008.09.002), for the ring
 Run:    python -m tutorials.many_workers
-Takes:  about a minute on 2 cores
+Takes:  80 seconds on one core, a minute on two
 Expect: the loss curves of one worker and of two are about 1e-6 apart, those of one worker with other rounding as much.
         With a worker killed on the way nothing changes at all. Two cores train on 1.3 to 2.0 times as many images per
-        second as one (two runs, on a machine that others used too), and adding up takes a fifth of a step of 6.4 ms.
+        second as one (two runs), or on no more, where other programs use both, and adding up takes a fifth of a step.
 
 A network's gradient is a mean over the images of a batch. So a batch can be cut in two: each of two workers computes
 the gradients of its own half, both add them up (an *all-reduce*: afterwards each has the sum), and both take the same
