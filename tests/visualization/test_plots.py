@@ -106,13 +106,21 @@ def test_a_picture_says_its_title(tmp_path):
     for name, figure, expected in (
         ("title", plots.image_grid(images, ["a", "b", "c"], title="Three → black"), {"Title": "Three → black"}),
         ("parts", plots.image_grid(images, ["a", "a\nyear", "a"]), {"Title": "a, a year"}),
+        ("left", plots.passages({"Hamlet": "To be", "Ophelia": "My lord"}), {"Title": "Hamlet, Ophelia"}),
         ("none", plots.image_grid(images), {}),
     ):
         with PIL.Image.open(plots.save(figure, tmp_path / f"{name}.png")) as picture:
             assert {key: text for key, text in picture.text.items() if key == "Title"} == expected
     figure = plots.image_grid(images, title="Three → black")
     assert b"Three" in plots.save(figure, tmp_path / "title.svg").read_bytes()
-    assert plots.save(figure, tmp_path / "title.pdf").stat().st_size > 1000
+    assert b"/Title" in plots.save(figure, tmp_path / "title.pdf").read_bytes()
+
+
+@pytest.mark.parametrize("ending", ["jpg", "JPEG", "webp", "tif", "gif"])
+def test_formats_that_hold_no_title_are_written_without(ending, tmp_path):
+    figure = plots.image_grid(np.zeros((1, 4, 4)), title="black")
+    with PIL.Image.open(plots.save(figure, tmp_path / f"black.{ending}")) as picture:
+        assert picture.convert("L").getpixel((picture.width // 2, picture.height // 2)) < 3
 
 
 @pytest.mark.parametrize(

@@ -17,20 +17,25 @@ STYLE_OF_NAMES: Any = {**STYLE, "text.parse_math": False}
 def save(figure: Figure, path: str | Path) -> Path:
     """Writes a figure as a picture, and makes the folder it goes to.
 
-    The file says also its title, for those who hear of the picture and don't see it (`PIL.Image.open(path).text`).
+    A file of one of these formats also holds its title, for those who cannot see the picture (of a PNG it is
+    `PIL.Image.open(path).text["Title"]`).
 
     Args:
         figure: What the other functions here return.
-        path: Where to; the ending says the format: `.png`, `.svg`, `.pdf`.
+        path: Where to; the ending says the format: `.png`, `.svg` and `.pdf`, or another that matplotlib knows.
 
     Returns:
         The path.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    titles = [figure.get_suptitle()] if figure.get_suptitle() else [axes.get_title() for axes in figure.axes]
+    titles = [figure.get_suptitle()]
+    if not any(titles):
+        titles = [axes.get_title(place) for axes in figure.axes for place in ("left", "center", "right")]
     title = ", ".join(dict.fromkeys(" ".join(each.split()) for each in titles if each))
-    figure.savefig(path, dpi=120, metadata={"Title": title} if title else None)
+    # Matplotlib refuses it for others, such as JPEG.
+    holds_title = title and path.suffix.lower() in (".png", ".svg", ".pdf")
+    figure.savefig(path, dpi=120, **({"metadata": {"Title": title}} if holds_title else {}))
     return path
 
 
