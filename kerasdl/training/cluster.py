@@ -35,7 +35,7 @@ class Cluster:
     @property
     def is_chief(self) -> bool:
         """Whether this process writes what is to be written once: the chief, or else the first worker."""
-        return self.kind == "chief" or ("chief" not in self.jobs and self.index == 0)
+        return self.kind == "chief" or (self.kind == "worker" and self.index == 0 and "chief" not in self.jobs)
 
 
 def find_cluster(environment: Mapping[str, str] | None = None) -> Cluster | None:

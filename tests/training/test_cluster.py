@@ -49,6 +49,8 @@ def test_the_chief_is_the_first_worker_or_who_is_called_so():
     assert find_cluster(tf_config(jobs, "chief", 0)).is_chief
     second = find_cluster(tf_config(jobs, "worker", 0))
     assert (second.is_chief, second.workers, second.index) == (False, 3, 0)
+    # TensorFlow's own descriptions of a cluster may name others, whose first is no chief.
+    assert [Cluster(workers, kind, 0).is_chief for kind in ("evaluator", "ps")] == [False, False]
     # The evaluator of such a job is no part of the training.
     assert find_cluster(tf_config({**jobs, "evaluator": ["e:1"]}, "worker", 1)) == Cluster(jobs, "worker", 1)
 
