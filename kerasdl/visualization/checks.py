@@ -13,6 +13,6 @@ def check_count(name: str, value: Any) -> None:
 
 def check_seed(seed: int) -> np.int32:
     """The seed as NumPy and TensorFlow's stateless chance both take it."""
-    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
         raise ValueError(f"`seed` must be a whole number from 0 to 2**31 - 1. Received: {seed!r}.")
     return np.int32(seed)

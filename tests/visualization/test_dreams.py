@@ -134,6 +134,7 @@ def test_compiles_once_per_octave_and_follows_the_seed():
         ("mxi", {}, r"`layer` must name a layer of model .*Received: 'mxi'\. The closest are: mix\."),
         ("global_average_pooling2d", {}, r"`layer` must give maps, \(height, width, channels\)\. Received: "),
         ("mix", {"seed": 2**31}, r"`seed` must be a whole number from 0 to 2\*\*31 - 1\. Received: 2147483648\."),
+        ("mix", {"seed": True}, r"`seed` must be a whole number from 0 to 2\*\*31 - 1\. Received: True\."),
         ([], {}, r"`layers` must name at least one layer\."),
     ],
 )
