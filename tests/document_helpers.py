@@ -74,7 +74,7 @@ def difference(expected: str, received: str) -> str | None:
     """What is printed otherwise than a document says; None where nothing is.
 
     Words and whole numbers must be equal, numbers with a decimal point within a fifth, for training on another
-    processor rounds otherwise. A line `...` stands for any lines.
+    processor rounds otherwise; and those before a % within five points, too. A line `...` stands for any lines.
 
     Args:
         expected: What the document says.
@@ -100,13 +100,18 @@ def difference(expected: str, received: str) -> str | None:
 def _is_alike(expected: str, received: str) -> bool:
     if _NUMBER.sub("#", expected) != _NUMBER.sub("#", received):
         return False
-    pairs = zip(_NUMBER.findall(expected), _NUMBER.findall(received), strict=True)
-    return all(a == b or ("." in a and "." in b and _is_near(a, b)) for a, b in pairs)
+    pairs = list(zip(_NUMBER.finditer(expected), _NUMBER.finditer(received), strict=True))
+    are_shares = [expected[a.end() :].lstrip().startswith("%") for a, _ in pairs]
+    return all(
+        a[0] == b[0] or ("." in a[0] and "." in b[0] and _is_near(a[0], b[0], is_share))
+        for (a, b), is_share in zip(pairs, are_shares, strict=True)
+    )
 
 
-def _is_near(expected: str, received: str) -> bool:
+def _is_near(expected: str, received: str, is_share: bool) -> bool:
     a, b = (float(number.replace(",", "")) for number in (expected, received))
-    return abs(a - b) <= 0.2 * max(abs(a), abs(b)) + 0.5 * 10 ** -len(expected.partition(".")[2])
+    allowed = 0.2 * max(abs(a), abs(b))
+    return abs(a - b) <= (min(allowed, 5) if is_share else allowed) + 0.5 * 10 ** -len(expected.partition(".")[2])
 
 
 def commands(text: str) -> list[tuple[str, list[str]]]:

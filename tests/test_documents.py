@@ -162,4 +162,6 @@ def test_what_is_compared_of_a_print():
     assert difference("a 1,000 b 0.500\n...\nend", "a  1,000 b 0.53\nx\ny\n\nend\n") is None
     for other in ("a 1,001 b 0.500\nend", "a 1,000 b 0.700\nend", "c 1,000 b 0.500\nend", "a 1,000 b 0.500", ""):
         assert difference("a 1,000 b 0.500\nend", other) is not None
+    assert [difference("60.0 %", other) for other in ("64.9 %", "55.1 %")] == [None, None]
+    assert all(difference("60.0 %, 0.5", other) for other in ("73.5 %, 0.5", "66.0 %, 0.5", "60.0 %, 0.7"))
     assert difference("end", "end\nmore") == "Expected: nothing more\nReceived: more"
