@@ -35,7 +35,8 @@ def save(figure: Figure, path: str | Path) -> Path:
     title = ", ".join(dict.fromkeys(" ".join(each.split()) for each in titles if each))
     # Matplotlib refuses it for others, such as JPEG.
     holds_title = title and path.suffix.lower() in (".png", ".svg", ".pdf")
-    figure.savefig(path, dpi=120, **({"metadata": {"Title": title}} if holds_title else {}))
+    options: dict[str, Any] = {"metadata": {"Title": title}} if holds_title else {}
+    figure.savefig(path, dpi=120, **options)
     return path
 
 
