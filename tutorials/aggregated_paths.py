@@ -2,9 +2,9 @@
 
 Paper:  [Xie et al., 2016](https://arxiv.org/abs/1611.05431), Tables 2 and 3
 Run:    python -m tutorials.aggregated_paths
-Takes:  6 minutes on one core, about 2 on two
-Expect: on one core a training step of a block with 32 paths takes 1.21 times as long as one with a single path, at the
-        same multiply-adds (42.5 ms against 35.1; forward 12.8 against 10.7). What they learn differs by less than three
+Takes:  170 seconds on one core
+Expect: on one core a training step of a block with 32 paths takes 1.23 times as long as one with a single path, at the
+        same multiply-adds (43.3 ms against 35.1; forward 12.4 against 10.2). What they learn differs by less than three
         standard errors (three seeds): training loss 0.283 with 32 paths and 0.301 with one (-0.019 +- 0.010), test
         images right 83.1 % and 84.2 % (-1.1 +- 0.7 points). So short a training does not show the paper's gain.
 
