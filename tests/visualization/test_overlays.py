@@ -81,8 +81,25 @@ def test_a_method_with_signs_has_one_set_of_colours():
     np.testing.assert_allclose(pictures[1][0, 0], 0.5 + 0.5 * 0.5, atol=1e-6)
     both = drawn(plots.overlay_grid(images[:1], [[[0.0, -1.0, 4.0]]]))[0]
     np.testing.assert_allclose(pictures[1][0, 2], both[0, 2], atol=1e-6)
-    assert figure.get_supxlabel() == "Red: for, blue: against; dark: little, yellow: much, each map on its own scale"
+    said = "Red: for, blue: against (signed); dark: little, yellow: much (heat), each map on its own scale"
+    assert figure.get_supxlabel().replace("\n", " ") == said
     np.testing.assert_allclose(pictures[2], pictures[5], atol=1e-6)
+
+
+def test_says_which_maps_are_of_which_kind():
+    heat, colours = np.ones((1, 4, 4)), np.ones((1, 4, 4, 3))
+    maps = {"one": heat, "g": colours, "two": heat, "m": heat > 0, "d": colours, "three": heat}
+    figure = plots.compare_maps(np.zeros((1, 4, 4, 1)), maps)
+    assert figure.get_supxlabel().replace("\n", " ") == (
+        "In colour: the mask (m); mid-grey: zero (g and d); dark: little, yellow: much (the others), "
+        "each map on its own scale"
+    )
+    alone = plots.compare_maps(np.zeros((1, 4, 4, 1)), {"one": heat})
+    assert alone.get_supxlabel() == "Dark: little, yellow: much, each map on its own scale"
+    # Two lines below the picture, and no smaller pictures for it.
+    shorter = plots.compare_maps(np.zeros((1, 4, 4, 1)), dict.fromkeys(maps, heat))
+    assert figure.get_figheight() == pytest.approx(shorter.get_figheight() + 0.2 * figure.get_supxlabel().count("\n"))
+    assert "\n" in figure.get_supxlabel()
 
 
 @pytest.mark.parametrize(("methods", "rows", "columns"), [(1, 1, 2), (6, 2, 4), (10, 2, 6)])

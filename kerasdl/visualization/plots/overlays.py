@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -102,7 +103,7 @@ def compare_maps(
         # The grid left room for titles in every row, and there are some above the first only.
         lines = max(axes.get_title().count("\n") + 1 for axes in figure.axes)
         figure.set_figheight(figure.get_figheight() - 0.28 * lines * (len(images) - 1))
-    return _explained(figure, [each for of_method in kinds.values() for each in of_method])
+    return _explained(figure, [each for of_method in kinds.values() for each in of_method], _methods_by_kind(kinds))
 
 
 def _about_as_wide_as_a_slide(count: int) -> int:
@@ -158,9 +159,31 @@ def _picture(image: np.ndarray, values: np.ndarray, kind: str) -> np.ndarray:
     return (1 - opacity) * (0.5 + 0.5 * grey) + opacity * colours
 
 
-def _explained(figure: Figure, kinds: list[str]) -> Figure:
-    text = "; ".join(_LEGENDS[kind] for kind in dict.fromkeys(kinds))
+def _methods_by_kind(kinds: dict[str, list[str]]) -> dict[str, str]:
+    """Which methods each kind's line of the legend is for; the kind with the most methods comes last."""
+    by_kind: dict[str, list[str]] = {}
+    for method, of_method in kinds.items():
+        for kind in dict.fromkeys(of_method):
+            by_kind.setdefault(kind, []).append(method)
+    ordered = sorted(by_kind.items(), key=lambda item: len(item[1]))
+    return {
+        kind: "the others" if kind == ordered[-1][0] and len(methods) > 2 else " and ".join(methods)
+        for kind, methods in ordered
+    }
+
+
+def _explained(figure: Figure, kinds: list[str], methods: Mapping[str, str] | None = None) -> Figure:
+    """Says below the figure what the colours mean, and where it has several kinds of maps, in which of them."""
+    if methods is not None and len(methods) > 1:
+        text = "; ".join(f"{_LEGENDS[kind]} ({names})" for kind, names in methods.items())
+    else:
+        text = "; ".join(_LEGENDS[kind] for kind in dict.fromkeys(kinds))
     if set(kinds) != {"mask"}:
         text += ", each map on its own scale"
-    figure.supxlabel(text[0].upper() + text[1:], fontsize=12)
+    text = text[0].upper() + text[1:]
+    if methods is not None and len(methods) > 1:
+        # As many letters as fit below the figure, which has no room for a second line yet.
+        text = fill(text, round(11 * figure.get_figwidth()))
+        figure.set_figheight(figure.get_figheight() + 0.2 * text.count("\n"))
+    figure.supxlabel(text, fontsize=12, parse_math=False)
     return figure
