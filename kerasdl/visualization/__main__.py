@@ -5,7 +5,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import keras
 import numpy as np
@@ -17,6 +17,9 @@ from kerasdl import visualization
 from kerasdl.architectures import imagenet_classes, pretrained
 from kerasdl.architectures.published import PUBLISHED
 from kerasdl.visualization import plots
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 def _integrated_gradients(model: keras.Model, images: np.ndarray, target: int) -> np.ndarray:
@@ -46,6 +49,20 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     "grad_cam_plus_plus": visualization.grad_cam_plus_plus,
     "score_cam": visualization.score_cam,
 }
+# By the names that their papers gave them.
+TITLES = {
+    "saliency": "Saliency",
+    "segment": "Segmentation",
+    "smooth_grad": "SmoothGrad",
+    "integrated_gradients": "Integrated gradients",
+    "guided_backpropagation": "Guided backpropagation",
+    "deconvolution": "Deconvolution",
+    "occlusion": "Occlusion",
+    "class_activation_map": "Class activation map",
+    "grad_cam": "Grad-CAM",
+    "grad_cam_plus_plus": "Grad-CAM++",
+    "score_cam": "Score-CAM",
+}
 # Strides leave a grid in the gradients, too fine to be seen on a slide: these are blurred by a hundredth of the side.
 BLURRED = ("saliency", "smooth_grad", "integrated_gradients")
 
@@ -69,12 +86,14 @@ def main(
             looks_at_layers = [key for key, each in METHODS.items() if "layer" in inspect.signature(each).parameters]
             if layer is not None and method not in looks_at_layers:
                 raise ValueError(f"--layer is for {', '.join(looks_at_layers)}. Received: --method {method}.")
+            picture = _open(photo)
             status.update(f"Building {model}")
             if weights is None:
                 network = pretrained(model, preprocessing=preprocessing)
             else:
                 network = pretrained(model, weights=weights, preprocessing=preprocessing)
-            images = read_photo(photo, *network.input_shape[1:3])[None]
+            height, width = network.input_shape[1:3]
+            images = _middle(picture, height, width)[None]
             probabilities = np.asarray(network(images, training=False))[0]
             names = imagenet_classes() if len(probabilities) == 1000 else [str(i) for i in range(len(probabilities))]
             wanted = int(probabilities.argmax()) if target is None else find_class(target, names)
@@ -95,7 +114,7 @@ def main(
                 notes += [f"{name}: {each.message}" for each in caught]
             path = out or Path(f"{photo.stem}_{method}.png")
             title = f"{model}: “{names[wanted]}” ({probabilities[wanted]:.0%})"
-            _draw(images, maps, title, path)
+            _draw(picture, maps, title, path)
     except (ValueError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from None
@@ -116,15 +135,25 @@ def read_photo(path: Path, height: int, width: int) -> np.ndarray:
         height: What the network takes.
         width: What the network takes.
     """
+    return _middle(_open(path), height, width)
+
+
+def _open(path: Path) -> "Image.Image":
+    """The whole picture, turned as the camera was held."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     if not path.is_file():
         raise ValueError(f"PHOTO must be a file that exists. Received: {path}.")
     try:
         with Image.open(path) as file:
-            picture = ImageOps.exif_transpose(file).convert("RGB")
+            return ImageOps.exif_transpose(file).convert("RGB")
     except (UnidentifiedImageError, OSError) as error:
         raise ValueError(f"PHOTO must be a picture, such as .jpg or .png, and whole. Received: {path}.") from error
+
+
+def _middle(picture: "Image.Image", height: int, width: int) -> np.ndarray:
+    from PIL import Image, ImageOps
+
     return np.asarray(ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC), "float32") / 255
 
 
@@ -165,17 +194,39 @@ def _one_of(option: str, value: str, choices: Sequence[str]) -> str:
     return value
 
 
-def _draw(images: np.ndarray, maps: dict[str, np.ndarray], title: str, path: Path) -> None:
+def _draw(picture: "Image.Image", maps: dict[str, np.ndarray], title: str, path: Path) -> None:
+    """Draws the maps over the photograph itself, for what a network sees of it is too small for a slide."""
     from scipy.ndimage import gaussian_filter
 
+    # Inches of one of two pictures on a slide, and of one of twelve; 300 pixels an inch are enough for both.
+    inches = 4 if len(maps) == 1 else 2
+    height, width = next(iter(maps.values())).shape[:2]
+    enlargement = max(1.0, min(picture.width / width, picture.height / height, 300 * inches / max(height, width)))
+    size = round(enlargement * height), round(enlargement * width)
     shown = {}
     for name, each in maps.items():
-        label = name.replace("_", " ") + (", blurred" if name in BLURRED else "")
-        shown[label] = [gaussian_filter(each, each.shape[0] / 100) if name in BLURRED else each]
-    figure = plots.compare_maps(images, shown, ["photograph"], title=title)
+        blurred = gaussian_filter(each, height / 100) if name in BLURRED else each
+        shown[TITLES[name] + (", blurred" if name in BLURRED else "")] = [_enlarged(blurred, *size)]
+    figure = plots.compare_maps(_middle(picture, *size)[None], shown, ["Photograph"], title=title)
     if len(maps) == 1:
         figure.set_size_inches(9.0, 5.5)  # As large as a slide, as the grid of all methods is.
-    plots.save(figure, path)
+    for axes in figure.axes:
+        for image in axes.images:
+            image.set_interpolation("antialiased")  # A picture's pixels are not those of the file.
+    plots.save(figure, path, dpi=max(120, max(size) // inches))
+
+
+def _enlarged(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A map in the size of the photograph, between its values linearly, which gives no map a sign that it has not."""
+    from PIL import Image
+
+    channels = np.asarray(values, "float32").reshape(*values.shape[:2], -1)
+    large = [
+        np.asarray(Image.fromarray(channels[..., index]).resize((width, height), Image.Resampling.BILINEAR))
+        for index in range(channels.shape[-1])
+    ]
+    result = np.stack(large, axis=-1).reshape(height, width, *values.shape[2:])
+    return result > 0.5 if values.dtype == bool else result
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 import typer
 from scipy.ndimage import gaussian_filter
 
@@ -20,11 +21,12 @@ from kerasdl.visualization import grad_cam, plots, saliency, segment
 
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory):
-    """The shipped photograph of coffee, as a file."""
+    """The shipped photograph of coffee, 447 pixels wide and 299 high, as a file."""
     names = data.info("photos").classes
     image = next(image for image, label in data.load("photos") if names[int(label)] == "coffee")
     path = tmp_path_factory.mktemp("photos") / "coffee.png"
-    PIL.Image.fromarray(np.uint8(np.round(np.asarray(image) * 255))).save(path)
+    # A column less than there are: the square in its middle is then one of whole pixels.
+    PIL.Image.fromarray(np.uint8(np.round(np.asarray(image)[:, :447] * 255))).save(path)
     return path
 
 
@@ -76,13 +78,22 @@ def test_draws_the_map_of_the_class_and_the_layer_that_were_asked_for(photo, tmp
     keras.utils.set_random_seed(0)
     model, drawn = small(), {}
     monkeypatch.setattr(command_line, "pretrained", lambda *_, **__: model)
-    monkeypatch.setattr(plots, "save", lambda figure, path: drawn.update(figure=figure, path=path))
+    monkeypatch.setattr(plots, "save", lambda figure, path, dpi: drawn.update(figure=figure, path=path, dpi=dpi))
     command_line.main(photo, target="3", layer="maps")
     assert "grad_cam: 1 of 1 maps are zero everywhere" in capsys.readouterr().out
     command_line.main(photo, target="1", layer="maps")
     image = command_line.read_photo(photo, 24, 24)[None]
-    expected = plots.overlay_grid(image, grad_cam(model, image, 1, layer="maps")).axes[0].images[0].get_array()
-    np.testing.assert_allclose(drawn["figure"].axes[1].images[0].get_array(), expected, atol=1e-6)
+    # The photograph is drawn as sharp as it is, the map is drawn out to it.
+    with PIL.Image.open(photo) as file:
+        original = np.asarray(file)[:, 74:373] / 255
+    large = tf.image.resize(grad_cam(model, image, 1, layer="maps")[..., None], (299, 299))[..., 0]
+    expected = plots.overlay_grid(original[None], large).axes[0].images[0].get_array()
+    shown, over = (axes.images[0].get_array() for axes in drawn["figure"].axes)
+    np.testing.assert_allclose(shown, original, atol=1e-6)
+    np.testing.assert_allclose(over, expected, atol=1e-5)
+    assert [axes.get_title() for axes in drawn["figure"].axes] == ["Photograph", "Grad-CAM"]
+    assert drawn["figure"].get_supxlabel() == "Dark: little, yellow: much, each map on its own scale"
+    assert drawn["dpi"] == 120
     assert str(drawn["path"]) == "coffee_grad_cam.png"
     shown = capsys.readouterr().out
     assert "The picture for '1' is coffee_grad_cam.png." in shown
@@ -93,12 +104,35 @@ def test_cuts_out_what_saliency_marks(photo, tmp_path, monkeypatch):
     keras.utils.set_random_seed(0)
     model, drawn = small(), {}
     monkeypatch.setattr(command_line, "pretrained", lambda *_, **__: model)
-    monkeypatch.setattr(plots, "save", lambda figure, path: drawn.update(figure=figure))
+    monkeypatch.setattr(plots, "save", lambda figure, path, dpi: drawn.update(figure=figure))
     command_line.main(photo, method="segment")
     image = command_line.read_photo(photo, 24, 24)[None]
     marks = gaussian_filter(saliency(model, image)[0], 0.24)
-    expected = plots.overlay_grid(image, segment(marks[None], image)).axes[0].images[0].get_array()
-    np.testing.assert_allclose(drawn["figure"].axes[1].images[0].get_array(), expected, atol=1e-6)
+    mask = segment(marks[None], image)
+    assert 0 < mask.mean() < 1
+    large = tf.image.resize(np.float32(mask)[..., None], (299, 299)).numpy()[..., 0] > 0.5
+    photograph = drawn["figure"].axes[0].images[0].get_array()
+    expected = plots.overlay_grid(photograph[None], large).axes[0].images[0].get_array()
+    np.testing.assert_allclose(drawn["figure"].axes[1].images[0].get_array(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "methods", "side", "dpi"),
+    [(3000, 2000, 1, 1200, 300), (1500, 1000, 1, 1000, 250), (2000, 3000, 3, 600, 300), (20, 30, 1, 24, 120)],
+)
+def test_a_large_photograph_stays_as_large_as_a_slide_shows(width, height, methods, side, dpi, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(plots, "save", lambda figure, path, dpi: drawn.update(figure=figure, dpi=dpi))
+    maps = dict.fromkeys(list(command_line.TITLES)[:methods], np.ones((24, 24)))
+    command_line._draw(PIL.Image.new("RGB", (width, height)), maps, "title", "picture.png")
+    assert [axes.images[0].get_array().shape for axes in drawn["figure"].axes if axes.images] == [(side, side, 3)] * (
+        methods + 1
+    )
+    assert drawn["dpi"] == dpi
+
+
+def test_every_method_has_a_title():
+    assert list(command_line.TITLES) == list(command_line.METHODS)
 
 
 def test_photographs_are_cut_to_their_middle_and_turned_as_the_camera_was(tmp_path):
@@ -137,6 +171,8 @@ def test_classes_are_found_by_number_and_by_name():
         ({"method": "all", "layer": "fire9"}, r"^Error: --layer is for grad_cam, .* Received: --method all\.$"),
         ({"layer": "fire99"}, r"^Error: `layer` must name a layer .* The closest are: fire"),
         ({"weights": "none.npz"}, r"^Error: `weights` must be a file that exists\. Received: 'none\.npz'\.$"),
+        # Before anything is built.
+        ({"photo": "text", "weights": "none.npz"}, r"^Error: PHOTO must be a picture"),
         (
             {"photo": "text"},
             r"^Error: PHOTO must be a picture, such as \.jpg or \.png, and whole\. Received: .*\.jpg\.$",

@@ -99,6 +99,8 @@ def test_saving_makes_the_folder_and_leaves_nothing_global(tmp_path):
         assert (width, height) == pytest.approx(120 * figure.get_size_inches(), abs=1)
         # The middle of the picture is the middle of the image: white.
         assert picture.convert("L").getpixel((width // 2, height // 2)) == 255
+    with PIL.Image.open(plots.save(figure, path, dpi=60)) as picture:
+        assert picture.size == pytest.approx(60 * figure.get_size_inches(), abs=1)
 
 
 def test_a_picture_says_its_title(tmp_path):

@@ -14,7 +14,7 @@ STYLE: Any = {"font.size": 15, "axes.titlesize": 16, "axes.spines.top": False, "
 STYLE_OF_NAMES: Any = {**STYLE, "text.parse_math": False}
 
 
-def save(figure: Figure, path: str | Path) -> Path:
+def save(figure: Figure, path: str | Path, *, dpi: float = 120) -> Path:
     """Writes a figure as a picture, and makes the folder it goes to.
 
     A file of one of these formats also holds its title, for those who cannot see the picture (of a PNG it is
@@ -23,6 +23,7 @@ def save(figure: Figure, path: str | Path) -> Path:
     Args:
         figure: What the other functions here return.
         path: Where to; the ending says the format: `.png`, `.svg` and `.pdf`, or another that matplotlib knows.
+        dpi: Pixels per inch; more of them for photographs that are to stay sharp.
 
     Returns:
         The path.
@@ -36,7 +37,7 @@ def save(figure: Figure, path: str | Path) -> Path:
     # Matplotlib refuses it for others, such as JPEG.
     holds_title = title and path.suffix.lower() in (".png", ".svg", ".pdf")
     options: dict[str, Any] = {"metadata": {"Title": title}} if holds_title else {}
-    figure.savefig(path, dpi=120, **options)
+    figure.savefig(path, dpi=dpi, **options)
     return path
 
 
