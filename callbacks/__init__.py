@@ -18,6 +18,7 @@ from kerasdl.callbacks.mistakes import MistakeSummary
 from kerasdl.callbacks.monitoring import monitor
 from kerasdl.callbacks.precision_recall import PrecisionRecallSummary
 from kerasdl.callbacks.recurrent import SpectralRadiusSummary
+from kerasdl.callbacks.summary import Summary
 from kerasdl.callbacks.texts import TextSummary
 from kerasdl.callbacks.throughput import ThroughputSummary
 from kerasdl.callbacks.train_graph import TrainGraphSummary
@@ -41,6 +42,7 @@ __all__ = [
     "MistakeSummary",
     "PrecisionRecallSummary",
     "SpectralRadiusSummary",
+    "Summary",
     "TextSummary",
     "ThroughputSummary",
     "TrainGraphSummary",
