@@ -5,8 +5,8 @@ Run:    python -m tutorials.aggregated_paths
 Takes:  170 seconds on one core
 Expect: on one core a training step of a block with 32 paths takes 1.23 times as long as one with a single path, at the
         same multiply-adds (43.3 ms against 35.1; forward 12.4 against 10.2). What they learn differs by less than three
-        standard errors (three seeds): training loss 0.283 with 32 paths and 0.301 with one (-0.019 +- 0.010), test
-        images right 83.1 % and 84.2 % (-1.1 +- 0.7 points). So short a training does not show the paper's gain.
+        standard errors (three seeds): training loss 0.283 with 32 paths and 0.301 with one (-0.019 ± 0.010), test
+        images right 83.1 % and 84.2 % (-1.1 ± 0.7 points). So short a training does not show the paper's gain.
 
 A ResNeXt block is a ResNet block of many paths side by side, each with its own little 1x1, 3x3 and 1x1 convolution, all
 added up. The paper calls the number of paths *cardinality* and finds that it is better to have more paths than wider
@@ -50,7 +50,7 @@ def milliseconds(channels: int, side: int, images: int, repeats: int) -> list[tu
         channels: Channels of the block's input and output.
         side: Height and width of its maps.
         images: How many at once.
-        repeats: Runs of each block; the median counts. The blocks take turns, so that a busy moment hits them all.
+        repeats: Runs of each block; the median counts. The blocks take turns, so that what else runs disturbs all.
     """
     maps = tf.random.stateless_normal((images, side, side, channels), (0, 0))
     calls = []
@@ -182,7 +182,7 @@ def main(
             clear = abs(mean) > 3 * error
             metrics |= {f"{measured}_standard_error": error, f"{measured}_is_clear": float(clear)}
             verdict = "clear" if clear else "not clear: less than three standard errors"
-            print(f"{measured} with 32 paths instead of one: {mean:+.4f} +- {error:.4f}, {verdict}.")
+            print(f"{measured} with 32 paths instead of one: {mean:+.4f} ± {error:.4f}, {verdict}.")
     return metrics
 
 

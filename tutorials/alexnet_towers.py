@@ -3,11 +3,11 @@
 Paper:  [Krizhevsky et al., 2012](https://doi.org/10.1145/3065386), Figures 2 and 3 and the text on them
 Run:    python -m tutorials.alexnet_towers
 Takes:  150 seconds on one core
-Expect: Filters divide the work, towers do not. After training 26 % of the first filters are mostly grey (colour is less
-        than .4 of their energy) and 33 % mostly colour (more than .8), but both towers have both kinds. Their shares of
-        colour differ by .141, and by .101 if the same filters are dealt out by lot: .040 ± .048 over five seeds (on two
-        cores, where sums come out in another order, -.043 ± .020), under three standard errors. The specialisation of
-        2012 does not show at this size. Accuracy on new patches: 88 %.
+Expect: filters divide the work, towers do not. After training 26 % of the first filters are mostly grey (colour is less
+        than 0.4 of their energy) and 33 % mostly colour (more than 0.8), but both towers have both kinds. Their shares
+        of colour differ by 0.141, and by 0.101 if the same filters are dealt out by lot: 0.040 ± 0.048 over five seeds
+        (on two cores, where sums come out in another order, -0.043 ± 0.020), under three standard errors. The
+        specialisation of 2012 does not show at this size. Accuracy on new patches: 88 %.
 
 AlexNet did not fit on one graphics card, so it was cut in two: each card has half of the filters, and sees the other's
 maps only in the third convolution and in the dense layers. When it had learned, its first layer showed something that

@@ -1,6 +1,6 @@
 """What can a network with a memory say of a frame that no network can say who sees the frame alone?
 
-Paper:  [Donahue et al., 2015](https://arxiv.org/abs/1411.4389), section 4
+Paper:  [Donahue et al., 2014](https://arxiv.org/abs/1411.4389), section 4
 Run:    python -m tutorials.balloon
 Takes:  125 seconds on one core, of which 20 to draw the clips, once
 Expect: 98.1 % of the test frames right with the memory and 70.3 % without: 27.8 ± 0.5 points (three seeds), 25 of them
@@ -8,7 +8,7 @@ Expect: 98.1 % of the test frames right with the memory and 70.3 % without: 27.8
         have more than 75.4 % of all. Without its past the same network calls none of the popped frames popped.
 
 A pin comes to a balloon and goes back. Sometimes the balloon pops, and nothing is left of it; sometimes there was none
-at all. Every frame of a clip is to be labelled: the balloon is *intact*, *popping*, *popped*, or *absent*. A frame
+at all. Every frame of a clip gets a label: the balloon is *intact*, *popping*, *popped*, or *absent*. A frame
 after the pop looks just like one without a balloon, so whoever sees one frame can only guess between the two. Whoever
 remembers that there was a balloon knows.
 

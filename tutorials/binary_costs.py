@@ -76,7 +76,7 @@ def milliseconds(
 ) -> dict[str, tuple[float, float]]:
     """The median time per image in Keras and packed, both with all threads.
 
-    All are called in turn, so that a busy moment of the machine meets them alike.
+    All are called in turn, so that what else runs for a moment disturbs them alike.
 
     Args:
         models: The networks in Keras.

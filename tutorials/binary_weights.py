@@ -4,13 +4,13 @@ Paper:  [Courbariaux et al., 2015](https://arxiv.org/abs/1511.00363);
         [Rastegari et al., 2016](https://arxiv.org/abs/1603.05279), section 3.1
 Run:    python -m tutorials.binary_weights
 Takes:  110 seconds on one core
-Expect: Of 1,000 test images 89.8 % right with float weights, 88.9 with ternary, 88.7 with binary ones and 89.1 with
+Expect: of 1,000 test images 89.8 % right with float weights, 88.9 with ternary, 88.7 with binary ones and 89.1 with
         BinaryConnect: one standard error is 1 point, so a bit does nearly all that 32 do. Packed, the weights of the
         whole network, whose first and last layer stay real, go from 562 kB to 45, 28 and 27, about 20 times fewer with
         one bit, and the file from 581 kB to 63, 46 and 46. The time per image stays that of the float network, 0.10 ms,
         with ternary weights 1.5 times as long (one core). Of the signs of binary weights 27 % turn in the first epoch,
-        0.27 % in the last. On all of Fashion-MNIST (`--data fashion_mnist`, 6 epochs): 92.9 % with float weights,
-        92.4 with binary ones, 92.8 with BinaryConnect.
+        0.27 % in the last. On all of Fashion-MNIST (`--data fashion_mnist`, 6 epochs): 92.9 % with float weights, 92.4
+        with binary ones, 92.8 with BinaryConnect.
 
 A layer with weights of +1 and -1 only adds and subtracts, and its weights are 32 times as small. But gradient descent
 takes steps of thousandths, and between +1 and -1 there is nothing to step on.

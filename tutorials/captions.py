@@ -4,11 +4,11 @@ Paper:  [Xu et al., 2015](https://arxiv.org/abs/1502.03044), Show, attend and te
 Run:    python -m tutorials.captions
 Takes:  5 minutes on one core, of which 20 seconds to draw the images, once
 Expect: after six epochs, 98.3 % of the test captions exactly right with attention, and 4.1 % without (one seed, one
-        rate for both): it, too, has the relation right in 98.6 % of all captions, but the first figure in 27.4 %. The
-        captions it learns from it does not know either: 82.4 % of their words are right in its last epoch, behind the
-        true words before them, against 99.98 % with attention. When the figure is to be said, 92.5 % of the attention
-        lies in its box, which is 14 % of the picture; for the second, smaller figure it is 94 %, and 6 % of the
-        picture. The largest weight lies in the box in 99.8 % and 99.7 % of the images.
+        rate for both): without attention the relation is still right in 98.6 % of all captions, but the first figure in
+        27.4 %. Nor does that network know the captions that it learns from: in its last epoch, when it is given the
+        true words before each, 82.4 % of their words are right, against 99.98 % with attention. When the figure is to
+        be said, 92.5 % of the attention lies in its box, which is 14 % of the picture; for the second, smaller figure
+        it is 94 %, and 6 % of the picture. The largest weight lies in the box in 99.8 % and 99.7 % of the images.
 
 The images show two figures, and the sentence to be said is such as "a red star above a blue square": the larger figure
 first. One word wrong, and the caption is wrong. Two networks learn it. Both write word after word with a recurrent

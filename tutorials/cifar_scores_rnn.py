@@ -5,11 +5,12 @@ Paper:  [Elman, 1990](https://doi.org/10.1207/s15516709cog1402_1);
 Run:    python -m tutorials.cifar_scores_rnn
 Takes:  85 seconds on one core, of which 35 to draw the images, once
 Expect: on clothes 76.5 % of the test images right from one frame, 80.0 % from the mean of three (3.5 ± 0.3 points more,
-        three seeds), 75.0 % with scores fed back in the first reading and 77.5 % in the second (1.5 ± 0.5 less, 1.0 ±
-        1.0 more than one frame: no certain difference). The second gets 2.5 ± 0.5 points more than the first, each at
-        the best rate of four, with 24 times larger weights from score to score (1.2 and 0.05), though summed up to
-        30,820 its weights give the first the same scores, but for the rounding (less than 0.00001). On `shapes` it is 9
-        to 10 %, whatever is fed back: a layer without hidden units is at chance.
+        three seeds), 75.0 % with scores fed back in the first reading and 77.5 % in the second (1.5 ± 0.5 less,
+        1.0 ± 1.0 more than one frame: no certain difference). The second gets 2.5 ± 0.5 points more than the first,
+        each at the best rate of four, with 24 times larger weights from score to score (1.2 and 0.05). Yet it says
+        nothing that the first could not: its weights, added up to the 30,820 of the first as below, give the same
+        scores up to rounding (less than 0.00001). On `shapes` it is 9 to 10 %, whatever is fed back: a layer without
+        hidden units is at chance.
 
 The smallest recurrent network for images: one layer turns the 32 * 32 * 3 = 3,072 numbers of a frame into ten class
 scores, and at the next frame the scores are added to the input, `h_t = softmax(W (x_t and h_t-1) + b)`. But what is

@@ -173,8 +173,8 @@ def main(
             {kind: 100 * f(each) for kind, each in measured[name].items()} for f in (np.mean, standard_error)
         )
         print(
-            f"{name:22} {mean['hits']:13.1f} +- {spread['hits']:3.1f} % {mean['near']:12.1f} +- {spread['near']:3.1f} %"
-            f" {mean['energy']:23.1f} +- {spread['energy']:3.1f} %"
+            f"{name:22} {mean['hits']:14.1f} ± {spread['hits']:3.1f} % {mean['near']:13.1f} ± {spread['near']:3.1f} %"
+            f" {mean['energy']:24.1f} ± {spread['energy']:3.1f} %"
         )
         metrics |= {f"{key_of(name)}_{kind}": each.mean() for kind, each in measured[name].items()}
     for kind, what in (("hits", "Maps whose maximum is on the object"), ("energy", "Share of the map on the object")):
@@ -222,7 +222,7 @@ def main(
     print(f"\n{'method':22} another picture   scores shuffled    all weights shuffled")
     for name, rows in alike.items():
         top, last = np.array(rows)[:, 1], np.array(rows)[:, -1]
-        cells = [f"{x.mean():.2f} +- {standard_error(x) if shuffles > 1 else 0:.2f}" for x in (top, last)]
+        cells = [f"{x.mean():.2f} ± {standard_error(x) if shuffles > 1 else 0:.2f}" for x in (top, last)]
         print(f"{name:22} {other[name]:15.2f} {cells[0]:>17} {cells[1]:>22}")
         metrics[f"{key_of(name)}_alike_shuffled"] = last.mean()
 

@@ -3,9 +3,9 @@
 Paper:  [Canziani et al., 2016](https://arxiv.org/abs/1605.07678)
 Run:    python -m tutorials.compare_networks
 Takes:  100 seconds on one core
-Expect: A million weights buy 47 % top-1 accuracy in SqueezeNet 1.1, and 0.5 % in VGG-19. The time per image follows the
-        operations (correlation of the logarithms 0.99 over six networks), and much less the weights (0.36).
-        Batches of 16 make AlexNet 2.1 times as fast per image as single ones, ResNet-50 1.3 times.
+Expect: a million weights buy 47 % top-1 accuracy in SqueezeNet 1.1, and 0.5 % in VGG-19. The time per image follows the
+        operations (correlation of the logarithms 0.99 over six networks), and much less the weights (0.36). Batches of
+        16 make AlexNet 2.1 times as fast per image as single ones, ResNet-50 1.3 times.
 
 The table of ImageNet results knows one number per network. Who wants to use one asks for others: does it fit into the
 memory of a telephone, how many images a second does it manage, is a camera's single image as cheap as one of many?
@@ -13,7 +13,7 @@ Canziani and his colleagues drew these numbers into one picture, which every cou
 accuracy over operations, with balls as large as the networks have weights.
 
 This lesson counts the weights and the operations of the course's networks, layer by layer, takes the accuracies from
-where they were published, and measures the time on this machine. It needs no trained weights: an untrained network
+where they were published, and measures the time where it runs. It needs no trained weights: an untrained network
 takes just as long.
 
 Exercises:
@@ -106,7 +106,7 @@ def main(
     )
 
     # Time is measured, not counted, and measuring has rules: compile first, do not count the first calls, let the
-    # networks take turns (a machine that is busy for ten seconds then disturbs all of them), and report the median,
+    # networks take turns (what else runs for ten seconds then disturbs all of them), and report the median,
     # which one slow call does not move.
     pictures = [image for image, _ in load(data, split="train", batch_size=None).take(max(sizes)).as_numpy_iterator()]
     pictures = [pictures[index % len(pictures)] for index in range(max(sizes))]

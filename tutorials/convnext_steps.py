@@ -14,8 +14,8 @@ Vision transformers beat convolutional networks in 2021. Was it attention, or al
 with it? The authors of ConvNeXt took a ResNet-50 and gave it these other things one at a time, without any attention.
 On ImageNet it went from 78.8 to 82.0 %, more than a Swin transformer of its size. Their steps:
 
-- the *training recipe* (AdamW, many epochs, strong augmentation), which alone brought 2.7 %: all networks here have it,
-  as far as a minute allows;
+- the *training recipe* (AdamW, many epochs, strong augmentation), which alone brought 2.7 points: all networks here
+  have it, as far as a minute allows;
 - *stages*: another share of blocks per stage, and patches that do not overlap in the place of a pooling stem;
 - *depthwise* convolutions, which mix pixels and leave the mixing of channels to 1x1 convolutions, and more width for
   what this saves;
@@ -248,7 +248,7 @@ def main(
             mean, error = difference.mean(), standard_error(difference)
             clear = abs(mean) > 3 * error
             metrics |= {f"{key}_change": mean, f"{key}_standard_error": error, f"{key}_is_clear": float(clear)}
-            print(f"{name}: {mean:+.3f} +- {error:.3f}{'' if clear else ', less than three standard errors'}")
+            print(f"{name}: {mean:+.3f} ± {error:.3f}{'' if clear else ', less than three standard errors'}")
     return metrics
 
 

@@ -4,7 +4,7 @@ Paper:  [LeCun et al., 1998](https://doi.org/10.1109/5.726791), section II; the 
         [Chellapilla et al., 2006](https://inria.hal.science/inria-00112631)
 Run:    python -m tutorials.convolution_from_scratch
 Takes:  50 seconds on one core
-Expect: The matrix product does in 0.76 ms what the loops do in 1.4 s (128x128, 8 to 16 channels), 1,800 times as fast,
+Expect: the matrix product does in 0.76 ms what the loops do in 1.4 s (128x128, 8 to 16 channels), 1,800 times as fast,
         and Keras needs 0.83 ms. Moved maps equal the maps of the moved picture exactly, but for the border. Pictures
         moved by 2 pixels: 53.8 % right without pooling, 72.1 % with 4x4 pooling (a gain of 18.3 ± 1.7 points over three
         seeds). By 6 pixels: 16.0 % without, 49.1 % with pooling of all places (33.1 ± 2.8 points more), which costs
@@ -222,7 +222,8 @@ def main(
         gain = right[name][:, shift] - right["no pooling"][:, shift]
         error = standard_error(gain)
         verdict = "certain" if seeds > 1 and abs(gain.mean()) > 3 * error else "not certain"
-        print(f"After {shift} pixels, {name} minus no pooling: {gain.mean():+.1%} ± {error:.1%} ({verdict}).")
+        difference = f"{100 * gain.mean():+.1f} ± {100 * error:.1f} points"
+        print(f"After {shift} pixels, {name} minus no pooling: {difference} ({verdict}).")
         key = f"{name.replace(' ', '_')}_gain_after_{shift}"
         metrics |= {key: gain.mean(), f"{key}_error": error}
     return metrics

@@ -134,7 +134,8 @@ def main(
     error = float(standard_error(gain))
     metrics |= {"octaves_gain": float(gain.mean()), "octaves_gain_error": error}
     verdict = "clear" if abs(gain.mean()) > 3 * error else "not clear: less than three standard errors"
-    print(f"Octaves: {gain.mean():+.1%} +- {error:.1%} of what is drawn is larger than 16 pixels, {verdict}.")
+    difference = f"{100 * gain.mean():+.1f} ± {100 * error:.1f} points"
+    print(f"Octaves: {difference} in the share of what is drawn that is larger than 16 pixels, {verdict}.")
     plots.save(
         plots.image_grid(
             [*shown[0], *shown[1]],

@@ -3,8 +3,8 @@
 Paper:  [Zagoruyko and Komodakis, 2017](https://arxiv.org/abs/1706.00388)
 Run:    python -m tutorials.dirac
 Takes:  155 seconds on one core
-Expect: With 36 convolutions the training loss after 8 epochs is 1.20 plain, 0.43 Dirac and 0.44 residual (mean of 3
-        seeds): plain minus Dirac is 0.78 +- 0.09, mean and standard error; residual minus Dirac, 0.02 +- 0.03, says
+Expect: with 36 convolutions the training loss after 8 epochs is 1.20 plain, 0.43 Dirac and 0.44 residual (mean of 3
+        seeds): plain minus Dirac is 0.78 ± 0.09, mean and standard error; residual minus Dirac, 0.02 ± 0.03, says
         nothing. Folding changes no probability by more than 0.00001, and DiracNet-18 on one image of 64x64 is then 3.9
         times as fast, on 32 at a time 1.3 times.
 
@@ -49,7 +49,7 @@ BLOCKS = 6
 
 
 def milliseconds(models: dict[str, keras.Model], images: np.ndarray, rounds: int) -> dict[str, float]:
-    """The median time of a compiled call; in turn, so that a busy moment of the machine meets all alike."""
+    """The median time of a compiled call; in turn, so that what else runs for a moment disturbs all alike."""
     calls = {name: tf.function(partial(model, training=False)) for name, model in models.items()}
     batch = tf.constant(images)
     times: dict[str, list[float]] = {name: [] for name in models}
@@ -141,7 +141,7 @@ def main(
             metrics[f"{name}_minus_dirac"], metrics[f"{name}_minus_dirac_error"] = difference.mean(), error
             metrics[f"{name}_and_dirac_differ"] = differ = abs(difference.mean()) > 3 * error > 0
             verdict = "" if differ else ": too near to say who is better"
-            print(f"Training loss, {name} minus Dirac: {difference.mean():.3f} +- {error:.3f}{verdict}")
+            print(f"Training loss, {name} minus Dirac: {difference.mean():.3f} ± {error:.3f}{verdict}")
 
     # How much of each layer still copies? `a` says how much of the input passes, `b` how long the filters are that are
     # added to it. They began at 1 and 0.1 in all layers.

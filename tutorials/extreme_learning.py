@@ -16,6 +16,10 @@ layer, minimises a sum of squares, and that needs no descent: its minimum is the
 where the rows of X are what the random units say of each image, and those of Y are one-hot labels. `solve_readout` adds
 X'X and X'Y up batch by batch, so millions of images need no more memory than a thousand.
 
+The idea is older than the name, which is disputed for that reason: the hidden weights of [Schmidt et al.,
+1992](https://doi.org/10.1109/ICPR.1992.201708), were random, and those of the random vector functional link of [Pao et
+al., 1994](https://doi.org/10.1016/0925-2312(94)90053-1).
+
 This lesson asks three things. How many random units does it take? How much is won when they are random *filters*, which
 look at neighbours only, and whose answers are pooled? And what does a network win that learns all its weights?
 
@@ -185,7 +189,7 @@ def main(
         differences = last[better] - last[worse]
         error = standard_error(differences)
         verdict = "seen" if seeds > 1 and abs(differences.mean()) > 3 * error else "not certain"
-        print(f"{better} minus {worse}: {differences.mean():+.1%} ± {error:.1%} ({verdict})")
+        print(f"{better} minus {worse}: {100 * differences.mean():+.1f} ± {100 * error:.1f} points ({verdict})")
         key = f"{better}_minus_{worse}".replace(" ", "_")
         metrics |= {key: differences.mean(), f"{key}_error": error}
     return metrics

@@ -3,9 +3,10 @@
 Paper:  [Yosinski et al., 2014](https://arxiv.org/abs/1411.1792), How transferable are features in deep neural networks?
 Run:    python -m tutorials.fine_tuning
 Takes:  170 seconds on one core
-Expect: With 400 training images, three seeds: 59.3 % of the test images right with fine-tuning, 40.7 % with a new head
-        alone, and 11.7 %, little more than chance, from scratch: though it has three times the epochs, what it learns
-        of the training images does not hold for others. Fine-tuning against scratch: +47.6 %, standard error 2.5 %.
+Expect: with 400 training images, three seeds: 59.3 % of the test images right with fine-tuning, 40.7 % with a new head
+        alone, and 11.7 %, little more than chance, from scratch: though that training has three times the epochs, what
+        it learns of the training images does not hold for others. Fine-tuning gains 47.6 ± 2.5 points on training from
+        scratch.
 
 Most people who train a network for images have a few hundred of them, not a million. They begin with a network that
 somebody else has trained on ImageNet, put a new head on it, and go on. There are two ways, and this lesson compares
@@ -143,9 +144,8 @@ def main(
     metrics |= {"fine_tuning_gain": gain, "fine_tuning_gain_standard_error": error}
     if seeds > 1:
         verdict = "more" if abs(gain) > 3 * error else "not more"
-        print(
-            f"\nFine-tuning gains {gain:+.1%} on scratch, standard error {error:.1%}: {verdict} than luck would give."
-        )
+        difference = f"{100 * gain:+.1f} ± {100 * error:.1f} points"
+        print(f"\nFine-tuning against training from scratch: {difference}, {verdict} than luck would give.")
     return metrics
 
 

@@ -8,9 +8,9 @@ Expect: SqueezeNet, which learnt photographs, has 93.5 ± 1.3 % of a filter's en
         of 3x3: 57.6 %), and 66.0 ± 2.8 % of the pattern's in one wave (47.3 %). 55 % of its filters are grey, and these
         are faster than the coloured ones: 0.370 ± 0.011 against 0.250 ± 0.024 waves per pixel. The network that learnt
         ten figures is nearer to noise of 5x5: 63.5 ± 1.5 % (47.7 %) and 39.7 ± 2.7 % (24.9 %). In training, five passes
-        add 12.0 ± 3.7 points to the energy in one wave (another run: 10.0 ± 3.5, not quite certain); the 6.5 ± 2.7 and
-        7.1 ± 2.4 points of the energy in one colour are no certain difference. ResNet-50 with filters of 7x7: 92.1 ±
-        1.2 % (43.6 %) and 42.2 ± 2.3 % (15.5 %).
+        add 12.0 ± 3.7 points to the energy in one wave (10.0 ± 3.5, not quite certain, on two cores, where sums come
+        out in another order); the 6.5 ± 2.7 and 7.1 ± 2.4 points of the energy in one colour are no certain difference.
+        ResNet-50 with filters of 7x7: 92.1 ± 1.2 % (43.6 %) and 42.2 ± 2.3 % (15.5 %).
 
 The filters of the first layer are the only ones that can be looked at as they are: their inputs are the colours of
 pixels. Train a network on photographs, whatever the task, and among them are always edges and stripes at all angles, in

@@ -2,7 +2,8 @@
 
 Paper:  [Simonyan et al., 2013](https://arxiv.org/abs/1312.6034), section 2;
         [Yosinski et al., 2015](https://arxiv.org/abs/1506.06579), section 3;
-        [Nguyen et al., 2016](https://arxiv.org/abs/1602.03616) and [2016](https://arxiv.org/abs/1605.09304)
+        [Nguyen et al., 2016a](https://arxiv.org/abs/1602.03616), for the centre bias, and
+        [Nguyen et al., 2016b](https://arxiv.org/abs/1605.09304), for the generator
 Run:    python -m tutorials.gradient_ascent
 Takes:  125 seconds on one core
 Expect: SqueezeNet is sure of what no rule holds back (score 1,030, probability 1.00), and that is nine times as rough
@@ -253,7 +254,7 @@ def main(
         metrics |= {f"{key}_own": own.mean(), f"{key}_others": judged.mean(), f"{key}_error": error}
         metrics[f"{key}_distance"] = distance
         print(
-            f"{name:24s} seen by itself {own.mean():.0%}, by others {judged.mean():.1%} +- {error:.1%}, {distance:.1f}"
+            f"{name:24s} seen by itself {own.mean():.0%}, by others {judged.mean():.1%} ± {error:.1%}, {distance:.1f}"
         )
     plots.save(
         plots.image_grid(

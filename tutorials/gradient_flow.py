@@ -1,19 +1,21 @@
 """Why does a recurrent network forget, and what keeps its gradient alive over a hundred steps?
 
 Paper:  [Bengio et al., 1994](https://doi.org/10.1109/72.279181);
-        [Pascanu et al., 2013](https://arxiv.org/abs/1211.5063);
-        [Hochreiter and Schmidhuber, 1997](https://doi.org/10.1162/neco.1997.9.8.1735)
+        [Pascanu et al., 2012](https://arxiv.org/abs/1211.5063);
+        [Hochreiter and Schmidhuber, 1997](https://doi.org/10.1162/neco.1997.9.8.1735); forget gates:
+        [Gers et al., 2000](https://doi.org/10.1162/089976600300015015); their bias of 1:
+        [Jozefowicz et al., 2015](https://proceedings.mlr.press/v37/jozefowicz15.html)
 Run:    python -m tutorials.gradient_flow
 Takes:  95 seconds on one core
 Expect: after 100 steps an Elman network that begins with a rotation (s = 1) and an LSTM remember 24 ± 1 % and 24 ± 2 %
         of the symbols: nothing, 25 % is chance. One of s = 1.4 remembers 72 ± 24 % and an LSTM that begins with open
-        forget gates 83 ± 17 % (three seeds). For over these steps the logarithm of the gradient changes per step by
-        -0.133 ± 0.003 and -0.176 ± 0.003 in the first two, by 0.016 ± 0.002 and 0.025 ± 0.002 in the others. Over five
-        seeds, 100 steps only and without the LSTM of bias 1, the rotation remembers 30 ± 6 %, s = 1.4 83 ± 15 % and the
-        open gates 85 ± 10 %: both are better than the rotation (3.4 and 4.8 standard errors), and no different from
-        each other. Without squashing the gradient grows by log s per step, to 8 digits; with tanh by -0.75 at s = 0.5
-        (log s is -0.69), -0.13 at 1 (0), 0.02 at 1.4 (0.34) and 0.13 at 2 (0.69). Gradients that explode leave 26 ± 1 %
-        of the symbols right after 20 steps, clipped ones 100 % in each of three seeds.
+        forget gates 83 ± 17 % (three seeds). The gradients say why: per step, their logarithm changes by -0.133 ± 0.003
+        and -0.176 ± 0.003 in the first two, by 0.016 ± 0.002 and 0.025 ± 0.002 in the others. Over five seeds, 100
+        steps only and without the LSTM of bias 1, the rotation remembers 30 ± 6 %, s = 1.4 83 ± 15 % and the open gates
+        85 ± 10 %: both are better than the rotation (3.4 and 4.8 standard errors), and no different from each other.
+        Without squashing the gradient grows by log s per step, to 8 digits; with tanh by -0.75 at s = 0.5 (log s is
+        -0.69), -0.13 at 1 (0), 0.02 at 1.4 (0.34) and 0.13 at 2 (0.69). Gradients that explode leave 26 ± 1 % of the
+        symbols right after 20 steps, clipped ones 100 % in each of three seeds.
 
 To learn that the end of a sequence depends on its beginning, a network needs a gradient that comes all the way back.
 Between two steps of an Elman network it is multiplied by `diag(1 - h_t^2) W_h`, and over a hundred steps by a hundred
@@ -25,12 +27,13 @@ such matrices. If s is the largest singular value of `W_h`, no step stretches a 
 Three things are measured here. How fast the gradient shrinks or grows, for matrices that are a number times a
 rotation, so that all singular values are that number. Whether an explosion harms the training, and whether it
 helps to shorten each gradient that is longer than 1 (*clipping*). And how long a network can remember: the first symbol
-of a row is to be named after many others that mean nothing.
+of a row must be named after many others that mean nothing.
 
 An LSTM has a memory that is not multiplied by a matrix but by its forget gate, `c_t = f_t c_{t-1} + ...`: with f = 1
-the gradient stays as it is for ever. But at first no gate is 1. Keras begins at a bias of 1, so that f = 0.73, and log
-0.73 = -0.31 per step. With a bias of log T the gate lets the memory live for about T steps ([Tallec and Ollivier,
-2018](https://arxiv.org/abs/1804.11188)): log f = -0.01 for T = 100.
+the gradient stays as it is for ever. The first LSTM, of 1997, had no forget gate, and so f = 1 always; Gers and her
+colleagues gave it one, so that it can empty its memory. But at first no gate is 1. Keras begins at a bias of 1, so that
+f = 0.73, and log 0.73 = -0.31 per step. With a bias of log T the gate lets the memory live for about T steps ([Tallec
+and Ollivier, 2018](https://arxiv.org/abs/1804.11188)): log f = -0.01 for T = 100.
 
 What is measured is more, -0.18 and 0.03, for c has a second way: through the next h into later gates. (Without the
 recurrent matrices it is -0.30 and -0.01 in the first of the networks.) Still, with a bias of 1 the gradient vanishes,

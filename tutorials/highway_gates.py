@@ -3,13 +3,13 @@
 Paper:  [Srivastava et al., 2015](https://arxiv.org/abs/1507.06228), sections 2, 3.1 and 4
 Run:    python -m tutorials.highway_gates
 Takes:  100 seconds on one core
-Expect: At depth 50 the training loss after 12 epochs is 1.07 without gates and 0.31 with them (difference 0.76 +- 0.06,
+Expect: at depth 50 the training loss after 12 epochs is 1.07 without gates and 0.31 with them (difference 0.76 ± 0.06,
         mean and standard error of 3 seeds), at depth 10 0.38 and 0.32. The gates of the trained network are nearly
         closed: only 0.7 % of their values are above a half. The lower third of the layers is open by 5.1 %, the upper
         by 2.4 %. No layer alone is worth 1 % of the accuracy, and all above the ninth together are not either.
 
 A deep chain of dense layers is hard to train: each layer mixes everything that comes from below, and after fifty of
-them neither the image nor the gradient is to be recognised. Skip connections are the usual answer. Highway networks, a
+them neither the image nor the gradient can be recognised. Skip connections are the usual answer. Highway networks, a
 few months older than residual ones, have skip connections with a valve: each unit has a gate T between 0 and 1,
 computed from the layer's input, and gives `H T + x (1 - T)`, something new or what it got or a mixture.
 
@@ -125,7 +125,7 @@ def main(
     )
     difference = np.subtract(*(np.array(losses[f"{kind}, {depth} layers"])[:, -1] for kind in ("plain", "highway")))
     error = standard_error(difference)
-    print(f"\nTraining loss, plain minus highway at depth {depth}: {difference.mean():.3f} +- {error:.3f}")
+    print(f"\nTraining loss, plain minus highway at depth {depth}: {difference.mean():.3f} ± {error:.3f}")
 
     # The last network trained is the deep highway network. What do its gates do for the test images? A value of 0 means
     # that the unit passes on what it got from the layer below, 1 that it computes something new.

@@ -5,8 +5,8 @@ Run:    python -m tutorials.inception_bottleneck
 Takes:  145 seconds on one core
 Expect: inception (3a) with its 1x1 reductions has 2.37 times fewer multiply-adds and is twice as fast; all nine modules
         have 1.10 G instead of 12.09 G. And after four epochs the small network knows more, not less: 64 % of the
-        objects against 32 % with naive modules (difference 32 % +- 8 %, three seeds; in another run with the images in
-        another order 24 % +- 2 %), with a quarter of the parameters.
+        objects against 32 % with naive modules (a difference of 32 ± 8 points, three seeds; 24 ± 2 with the images in
+        another order), with a quarter of the parameters.
 
 An inception module looks at its input through windows of 1x1, 3x3 and 5x5 pixels at once, and pools it besides; the
 next module sees all of it. Built naively, this explodes. The pooling hands on every map it gets, so that each module
@@ -201,7 +201,7 @@ def main(
         clear = abs(difference.mean()) > 3 * error
         metrics |= {"accuracy_standard_error": error, "accuracy_is_clear": float(clear)}
         verdict = "clear" if clear else "not clear: less than three standard errors"
-        print(f"\nWith reductions {difference.mean():+.1%} +- {error:.1%} of the test images, {verdict}.")
+        print(f"\nWith reductions {100 * difference.mean():+.1f} ± {100 * error:.1f} points, {verdict}.")
     return metrics
 
 

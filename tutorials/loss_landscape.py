@@ -3,13 +3,13 @@
 Paper:  [Li et al., 2017](https://arxiv.org/abs/1712.09913), sections 4 to 6
 Run:    python -m tutorials.loss_landscape
 Takes:  145 seconds on one core
-Expect: With shortcuts (38 layers, 87 % of the training images right) the loss is a bowl, without them (71 %) a shallow
-        hole in a plateau as high as guessing. Along lines it bends downwards at 0.8 % of the points with shortcuts, and
-        without them at 22 %: 25.8 +- 5.5 points more in one run of three seeds, 17.4 +- 6.7 in another one on other
-        cores, where sums come out in another order and trainings with them; with the statistics of the batch 13.6 +-
-        2.6 and 20.5 +- 6.9. The hole without shortcuts is not sharper: at a distance of 0.25 the loss has risen as far
-        (-0.03 +- 0.11 and 0.02 +- 0.19, no difference). That what was learnt reaches further without them
-        (0.060 +- 0.010) only one of the two runs says (the other: 0.027 +- 0.025).
+Expect: with shortcuts (38 layers, 87 % of the training images right) the loss is a bowl, without them (71 %) a shallow
+        hole in a plateau as high as guessing. Along lines it bends downwards at 0.8 % of the points with shortcuts and
+        at 22 % without them, the mean of two runs of three seeds each, in which sums come out in another order:
+        25.8 ± 5.5 points more in the one and 17.4 ± 6.7 in the other. With the statistics of the batch it is 13.6 ± 2.6
+        and 20.5 ± 6.9 points more. The hole without shortcuts is not sharper: at a distance of 0.25 the loss has risen
+        as far (-0.03 ± 0.11 and 0.02 ± 0.19, no difference). Whether what was learnt is lost further away without
+        shortcuts is open: one run says so (0.060 ± 0.010), the other does not (0.027 ± 0.025).
 
 A network's loss is a function of all its weights, hundreds of thousands of them, and training walks downhill on it.
 One cannot see so many dimensions, but one can cut through them: take two random directions, go a little way along each,

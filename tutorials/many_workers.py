@@ -6,7 +6,8 @@ Run:    python -m tutorials.many_workers
 Takes:  80 seconds on one core, a minute on two
 Expect: the loss curves of one worker and of two are about 1e-6 apart, those of one worker with other rounding as much.
         With a worker killed on the way nothing changes at all. Two cores train on 1.3 to 2.0 times as many images per
-        second as one (two runs), or on no more, where other programs use both, and adding up takes a fifth of a step.
+        second as one (two runs), or on no more, where other programs run beside them; adding up takes a fifth of a
+        step.
 
 A network's gradient is a mean over the images of a batch. So a batch can be cut in two: each of two workers computes
 the gradients of its own half, both add them up (an *all-reduce*: afterwards each has the sum), and both take the same
@@ -16,6 +17,10 @@ one would have done with the whole batch, up to the order in which numbers are a
 It is not free. At every step each worker sends and receives about as many numbers as the network has weights, or twice
 as many, and nobody goes on before the sum is there. What counts is the ratio: how long does a worker compute on its
 part of a batch, and how long does it take to add up the gradients?
+
+How much two gain also depends on what is compared. Here they share the batch of 60 images that one has alone, 30 each,
+so that a step becomes shorter. The table of `python -m benchmarks.scaling` gives each worker 30 images of its own, of
+today's LeNet: there two take twice the images per step, and the step becomes longer.
 
 Exercises:
 

@@ -1,7 +1,8 @@
 """What does a unit of a network look for?
 
-Paper:  [Zeiler and Fergus, 2013](https://arxiv.org/abs/1311.2901), section 4; the patches that excite a unit most are
-        shown first by [Girshick et al., 2013](https://arxiv.org/abs/1311.2524), section 3.1
+Paper:  [Zeiler and Fergus, 2013](https://arxiv.org/abs/1311.2901), section 4; what excites a unit most is
+        also shown by [Le et al., 2011](https://arxiv.org/abs/1112.6209) and, as patches, by
+        [Girshick et al., 2013](https://arxiv.org/abs/1311.2524), section 3.1
 Run:    python -m tutorials.maximal_patches
 Takes:  25 seconds on one core
 Expect: the share of the most frequent figure among the nine best patches grows from layer to layer: 27.8 ± 1.8 %, 35.2

@@ -131,7 +131,7 @@ def main(
     for size, each in measured.items():
         print(
             f"patches of {size:2}: "
-            + ", ".join(f"{k} {v.mean():.1%} +- {standard_error(v):.1%}" for k, v in each.items())
+            + ", ".join(f"{k} {v.mean():.1%} ± {standard_error(v):.1%}" for k, v in each.items())
         )
         metrics |= {f"patch_{size}_{kind}": values.mean() for kind, values in each.items()}
         with writer.as_default(step=size):
@@ -171,7 +171,7 @@ def main(
     for name, value in COVERS.items():
         drops = occlusion(shapes, pictures[others], square, patch=14, stride=7, value=value)
         rises[name] = np.array([-each[~mask].mean() for each, mask in zip(drops, masks[others], strict=True)])
-        print(f"{name}: {rises[name].mean():+.2f} +- {standard_error(rises[name]):.2f} on the score of a square")
+        print(f"{name}: {rises[name].mean():+.2f} ± {standard_error(rises[name]):.2f} on the score of a square")
         metrics[f"square_by_{name.split()[-1]}"] = rises[name].mean()
     plots.save(
         plots.bars(

@@ -3,9 +3,9 @@
 Paper:  [He et al., 2015](https://arxiv.org/abs/1512.03385), Figures 1 and 6
 Run:    python -m tutorials.residual_degradation
 Takes:  4 minutes on one core
-Expect: without shortcuts 56 layers end with 47.7 % training error and 20 layers with 16.7 %: 31.0 +- 6.1 points more
-        (three seeds). With shortcuts it is 13.2 % and 12.5 %: 0.6 +- 0.3 points, under three standard errors. Before
-        the first step the plain network's gradients grow 630-fold on their way to the input, the residual one's 3-fold.
+Expect: without shortcuts 56 layers end with 47.7 % training error and 20 layers with 16.7 %: 31.0 ± 6.1 points more
+        (three seeds). With shortcuts it is 13.2 % and 12.5 %: 0.6 ± 0.3 points, under three standard errors. Before the
+        first step the plain network's gradients grow 630-fold on their way to the input, the residual one's 3-fold.
 
 A deeper network can do whatever a shallower one does: let the added layers hand on what they get. So it should never
 have the higher *training* error. It does: this is the degradation problem, and it is no overfitting, for an overfitted
@@ -157,7 +157,8 @@ def main(
             metrics[f"{kind}_is_clear"] = float(clear)
             verdict = "clear" if clear else "not clear: less than three standard errors"
             print(
-                f"{kind}: {difference.mean():+.1%} +- {error:.1%} training error from {shallow} to {deep}, {verdict}."
+                f"{kind}: {100 * difference.mean():+.1f} ± {100 * error:.1f} points of training error "
+                f"from {shallow} to {deep} layers, {verdict}."
             )
     first = {name: values[0] / values[-1] for name, values in norms.items()}
     metrics |= {f"{name.split(',')[0]}_gradient_first_over_last": float(ratio) for name, ratio in first.items()}

@@ -3,10 +3,10 @@
 Paper:  [Veit et al., 2016](https://arxiv.org/abs/1605.06431), sections 3 to 5
 Run:    python -m tutorials.residual_ensembles
 Takes:  3 minutes on one core
-Expect: The residual network, 82.8 % right, loses 8.2 +- 0.1 points without one of its 18 blocks (half of them cost 3.0
-        or less, the first one 53); the plain one, 80.9 % right, loses 68.8 +- 1.0 without two of its layers, nearly
-        all it had (3 seeds). Half of all paths pass 9 blocks or more, but a path through all 18 carries 3,000 times
-        less gradient than the one past all of them: on average the gradient comes through 7.0 blocks.
+Expect: the residual network, 82.8 % right, loses 8.2 ± 0.1 points without one of its 18 blocks (half of them cost 3.0
+        or less, the first one 53); the plain one, 80.9 % right, loses 68.8 ± 1.0 without two of its layers, nearly all
+        it had (3 seeds). Half of all paths pass 9 blocks or more, but a path through all 18 carries 3,000 times less
+        gradient than the one past all of them: on average the gradient comes through 7.0 blocks.
 
 Through a block of a residual network there are two ways: through its layers, or past them. With n blocks in a row that
 makes 2^n paths from the image to the scores, and the network adds up what comes along all of them. Veit et al. ask

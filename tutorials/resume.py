@@ -3,8 +3,8 @@
 Paper:  [Eisenman et al., 2022](https://www.usenix.org/conference/nsdi22/presentation/eisenman), on what crashes cost
         where many machines train for weeks, and why saving must be frequent and checked
 Run:    python -m tutorials.resume
-Takes:  85 seconds on one core, 40 of a quiet machine
-Expect: Killed 3 times and started again, the training ends with a loss of 0.323, and no bit of its weights or its
+Takes:  85 seconds on one core, 40 where no other program runs
+Expect: killed 3 times and started again, the training ends with a loss of 0.323, and no bit of its weights or its
         history differs from the training that nobody killed. With the weights alone it ends with 0.411: the learning
         rate has warmed up four times and never come down.
 
@@ -18,7 +18,7 @@ Whoever saves only the weights loses more than the steps since then. A training 
 | history and callbacks | curves with a gap; `EarlyStopping` waits anew |
 
 This lesson trains a network three times. Once nothing happens. Once the process is killed again and again, at moments
-that nobody chose, by the signal that no program can hear (SIGKILL: no handler, no `finally`, nothing is put in order),
+that nobody chose, by the signal that no program can catch (SIGKILL: no handler, no `finally`, nothing is put in order),
 and the same command is simply started again. Once somebody had saved the weights alone.
 
 Exercises:

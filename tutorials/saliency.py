@@ -6,8 +6,8 @@ Paper:  [Simonyan et al., 2013](https://arxiv.org/abs/1312.6034), section 3;
 Run:    python -m tutorials.saliency
 Takes:  65 seconds on one core
 Expect: a threshold on the saliency shares 62 % of what it marks and what there is with the object (intersection over
-        union, 200 objects, standard error 1 %); the colours and the graph cut make it 73 % (+11 % ± 1 %, image by
-        image). From SmoothGrad, which has 50 % of itself on the object where the plain gradient has 42 %, it is 67 %
+        union, 200 objects, standard error 1 %); the colours and the graph cut make it 73 % (11 ± 1 points more, image
+        by image). From SmoothGrad, which has 50 % of itself on the object where the plain gradient has 42 %, it is 67 %
         and 74 %; from integrated gradients 25 % and 63 %. But from a hill in the middle, which knows nothing of the
         image, it is 50 %: two thirds of the success are those of the colours.
 
@@ -179,7 +179,7 @@ def main(
             metrics[f"{key}_{short}_error"] = errors[way][index]
         metrics |= {f"{key}_gain": gain.mean(), f"{key}_gain_error": error}
         verdict = "clear" if abs(gain.mean()) > 3 * error else "no difference: less than three standard errors"
-        print(f"{name}: the graph cut shares {gain.mean():+.3f} +- {error:.3f} more, {verdict}")
+        print(f"{name}: the graph cut shares {gain.mean():+.3f} ± {error:.3f} more, {verdict}")
     plots.save(
         plots.bars(
             {way: each.mean(axis=1) for way, each in shares.items()},

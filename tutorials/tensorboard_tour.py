@@ -1,6 +1,6 @@
 """Three of four networks are ill: on which page of TensorBoard does one see what each has?
 
-Paper:  [TensorFlow, 2015](https://arxiv.org/abs/1603.04467), section 9.1
+Paper:  [Abadi et al., 2016](https://arxiv.org/abs/1603.04467), section 9.1
 Run:    python -m tutorials.tensorboard_tour, then tensorboard --logdir runs/tensorboard_tour/logs
 Takes:  60 seconds on one core
 Expect: 82.3 % of the test images right in good health (seeds 0 to 2: 82.3 to 83.8). With large steps 10 %, and all

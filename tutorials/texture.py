@@ -3,7 +3,7 @@
 Paper:  [Gatys et al., 2015](https://arxiv.org/abs/1505.07376), Texture synthesis using convolutional neural networks
 Run:    python -m tutorials.texture
 Takes:  45 seconds on one core
-Expect: Gram matrices of what is made from noise are 4.4 % away from the texture's, on average over four layers and
+Expect: the Gram matrices of what is made from noise are 4.4 % away from the texture's, on average over four layers and
         three textures; those of noise 101 %, of another crop 24.5 %, of the crop moved by half its size 10.2 %, its
         tiles in another order 18.9 %, its pixels in another order 121 %. In pixels, what is made is as far from the
         texture (0.16) as another crop is (0.17): it is no copy. Bricks come with the second group of layers.

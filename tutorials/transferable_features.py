@@ -4,11 +4,11 @@ Paper:  [Szegedy et al., 2014](https://arxiv.org/abs/1409.4842), section 5;
         [Alain and Bengio, 2016](https://arxiv.org/abs/1610.01644) for linear probes
 Run:    python -m tutorials.transferable_features
 Takes:  170 seconds on one core
-Expect: no clear gain from side heads: at early stages +1.2 % +- 0.6 % in the kind, +0.5 % +- 1.6 % in the colour and
-        +0.2 % +- 0.4 % in the clothes (three seeds, standard errors). VGG's features serve other tasks worse, contrary
-        to what one hears: at the best depth -22.7 % +- 5.5 % in the colour, -3.7 % +- 1.0 % in the clothes. But an
-        untrained GoogLeNet does as well there as a trained one (-4.4 % +- 2.0 % and -1.6 % +- 1.5 % for training):
-        little was learned that transfers.
+Expect: no clear gain from side heads: at early stages 1.2 ± 0.6 points more in the kind, 0.5 ± 1.6 in the colour and
+        0.2 ± 0.4 in the clothes (three seeds, standard errors). VGG's features serve other tasks worse, contrary to
+        what one hears: at the best depth -22.7 ± 5.5 points in the colour and -3.7 ± 1.0 in the clothes. But an
+        untrained GoogLeNet does as well there as a trained one (training adds -4.4 ± 2.0 and -1.6 ± 1.5 points): little
+        was learned that transfers.
 
 GoogLeNet trains with two side heads on its lower modules. The paper expects that they make the features down there
 discriminative; lectures add that they then serve other tasks better. And it is often heard that VGG's features are the
@@ -242,7 +242,8 @@ def main(
                 clear = bool(abs(difference.mean()) > 3 * error)
                 metrics |= {f"{claim}_error": error, f"{claim}_is_clear": float(clear)}
                 verdict = "clear" if clear else "not clear: less than three standard errors"
-                print(f"{claim.replace('_', ' ')}: {difference.mean():+.1%} +- {error:.1%}, {verdict}")
+                points = f"{100 * difference.mean():+.1f} ± {100 * error:.1f} points"
+                print(f"{claim.replace('_', ' ')}: {points}, {verdict}")
     return metrics
 
 

@@ -3,10 +3,10 @@
 Paper:  [Simonyan and Zisserman, 2014](https://arxiv.org/abs/1409.1556), Tables 1 and 2, sections 2.3 and 4.1
 Run:    python -m tutorials.vgg_table
 Takes:  95 seconds on one core
-Expect: The paper's Table 2. The dense layers of VGG-16 hold 89 % of its parameters and do 0.8 % of its work. Three 3x3
+Expect: the paper's Table 2. The dense layers of VGG-16 hold 89 % of its parameters and do 0.8 % of its work. Three 3x3
         layers see 7x7 pixels with 110,592 weights, where one 7x7 layer needs 200,704. Narrow networks with pairs of 3x3
-        layers reach 81.8 %, with single 5x5 layers 82.6 %: a difference of -0.7 ± 1.3 points over three seeds. At this
-        size nothing is to be seen of the seven points that small filters gained on ImageNet.
+        layers reach 81.8 %, with single 5x5 layers 82.6 %: a difference of -0.7 ± 1.3 points over three seeds. The
+        seven points that small filters gained on ImageNet do not show at this size.
 
 The paper asked one question: what happens if a network for images gets deeper and deeper, and nothing else changes? So
 all of its convolutions are as small as they can be and still know left from right, 3x3, and its Table 1 describes six
@@ -196,7 +196,7 @@ def main(
     metrics["gain_of_small_filters"], metrics["gain_standard_error"] = gain.mean(), error
     metrics["gain_is_clear"] = float(seeds > 1 and abs(gain.mean()) > 3 * error)
     verdict = "which is clear" if metrics["gain_is_clear"] else "under three standard errors: nothing is shown"
-    print(f"\nGain of two 3x3 layers over one 5x5: {gain.mean():+.2%} ± {error:.2%}, {verdict}.")
+    print(f"\nGain of two 3x3 layers over one 5x5: {100 * gain.mean():+.2f} ± {100 * error:.2f} points, {verdict}.")
     return metrics
 
 

@@ -4,7 +4,7 @@ Paper:  [Rastegari et al., 2016](https://arxiv.org/abs/1603.05279), sections 3.2
         [Courbariaux et al., 2016](https://arxiv.org/abs/1602.02830)
 Run:    python -m tutorials.xnor_networks
 Takes:  110 seconds on one core
-Expect: Of 1,000 test images 89.8 % right with floats, 88.6 with BinaryNet, 87.4 with XNOR, 85.0 with K, 85.2 with the
+Expect: of 1,000 test images 89.8 % right with floats, 88.6 with BinaryNet, 87.4 with XNOR, 85.0 with K, 85.2 with the
         sign before the maximum (one standard error: 1 point). Packed, 562 kB become 29, with K 35, and the time per
         image a third of the float network's, with K two thirds (one core); all classes are the same. One convolution,
         all on one core: a loop of bits is 38 times as fast as a loop of floats, but TensorFlow's floats are 11 times as
