@@ -6,7 +6,7 @@ Takes:  100 seconds on one core
 Expect: at depth 50 the training loss after 12 epochs is 1.07 without gates and 0.31 with them (difference 0.76 ± 0.06,
         mean and standard error of 3 seeds), at depth 10 0.38 and 0.32. The gates of the trained network are nearly
         closed: only 0.7 % of their values are above a half. The lower third of the layers is open by 5.1 %, the upper
-        by 2.4 %. No layer alone is worth 1 % of the accuracy, and all above the ninth together are not either.
+        by 2.4 %. No layer alone is worth 1 point of the accuracy, nor are all above the ninth together.
 
 A deep chain of dense layers is hard to train: each layer mixes everything that comes from below, and after fifty of
 them neither the image nor the gradient can be recognised. Skip connections are the usual answer. Highway networks, a

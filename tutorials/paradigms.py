@@ -1,6 +1,6 @@
 """Which tasks can one recurrent cell be wired for, and what does the wiring change?
 
-Paper:  [Elman, 1990](https://doi.org/10.1207/s15516709cog1402_1); the picture of the five wirings became known by
+Paper:  [Elman, 1990](https://doi.org/10.1207/s15516709cog1402_1); the picture of the five wirings became known through
         [Karpathy, 2015](https://karpathy.github.io/2015/05/21/rnn-effectiveness/)
 Run:    python -m tutorials.paradigms
 Takes:  50 seconds on one core

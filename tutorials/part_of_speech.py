@@ -11,7 +11,7 @@ Expect: the most frequent tag is right for 85.8 % of the test words, the Elman n
         the last step is likely and not certain.
 
 "They fish" and "the fish": the same word is a verb and a noun. Whoever gives each word the part of speech that it most
-often has, is right surprisingly often, for most words have only one. What is left is ambiguous words, which need
+often has is right surprisingly often, for most words have only one. What is left is ambiguous words, which need
 their neighbours, and new words, of which nothing is known but their letters and, again, their neighbours.
 
 Here every word gets a class: many-to-many, in step. An Elman network knows at each word what came before it. A
