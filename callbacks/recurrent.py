@@ -49,7 +49,7 @@ class SpectralRadiusSummary(Summary):
         5
 
     Reference:
-        [Pascanu et al., 2013](https://arxiv.org/abs/1211.5063), section 2.1
+        [Pascanu et al., 2012](https://arxiv.org/abs/1211.5063), section 2.1
     """
 
     needs_weights = True

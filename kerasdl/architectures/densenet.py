@@ -118,7 +118,7 @@ def densenet121(
         A model whose stages 2 to 5 are the four dense blocks.
 
     Reference:
-        [Huang et al., 2017](https://arxiv.org/abs/1608.06993), Table 1
+        [Huang et al., 2016](https://arxiv.org/abs/1608.06993), Table 1
     """
     return _imagenet_network(input_shape, classes, name, 121)
 
@@ -129,7 +129,7 @@ def densenet169(
     """DenseNet-169, 14,149,480 parameters, 3.36 G multiply-adds. Arguments as in `densenet121`.
 
     Reference:
-        [Huang et al., 2017](https://arxiv.org/abs/1608.06993), Table 1
+        [Huang et al., 2016](https://arxiv.org/abs/1608.06993), Table 1
     """
     return _imagenet_network(input_shape, classes, name, 169)
 
@@ -140,7 +140,7 @@ def densenet201(
     """DenseNet-201, 20,013,928 parameters, 4.29 G multiply-adds. Arguments as in `densenet121`.
 
     Reference:
-        [Huang et al., 2017](https://arxiv.org/abs/1608.06993), Table 1
+        [Huang et al., 2016](https://arxiv.org/abs/1608.06993), Table 1
     """
     return _imagenet_network(input_shape, classes, name, 201)
 
@@ -151,7 +151,7 @@ def densenet264(
     """DenseNet-264, 33,337,704 parameters, 5.75 G multiply-adds. Arguments as in `densenet121`.
 
     Reference:
-        [Huang et al., 2017](https://arxiv.org/abs/1608.06993), Table 1
+        [Huang et al., 2016](https://arxiv.org/abs/1608.06993), Table 1
     """
     return _imagenet_network(input_shape, classes, name, 264)
 
@@ -184,7 +184,7 @@ def densenet_cifar(
         (None, 4, 4, 27)
 
     Reference:
-        [Huang et al., 2017](https://arxiv.org/abs/1608.06993), section 4.2
+        [Huang et al., 2016](https://arxiv.org/abs/1608.06993), section 4.2
     """
     bottleneck = check_bool("bottleneck", bottleneck)
     growth_rate = check_positive("growth_rate", growth_rate)

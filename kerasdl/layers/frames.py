@@ -52,7 +52,7 @@ class FramesOfClips(keras.layers.Layer):
         [[1.0], [2.0], [3.0]]
 
     Reference:
-        [Donahue et al., 2015](https://arxiv.org/abs/1411.4389), section 3
+        [Donahue et al., 2014](https://arxiv.org/abs/1411.4389), section 3
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -89,7 +89,7 @@ class ClipsOfFrames(keras.layers.Layer):
         [[[10.0], [20.0]], [[30.0], [0.0]]]
 
     Reference:
-        [Donahue et al., 2015](https://arxiv.org/abs/1411.4389), section 3
+        [Donahue et al., 2014](https://arxiv.org/abs/1411.4389), section 3
     """
 
     def __init__(self, **kwargs: Any) -> None:

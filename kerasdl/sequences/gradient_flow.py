@@ -107,7 +107,7 @@ def gradient_norms(layer: keras.layers.RNN, inputs: Any, *, mask: Any = None, st
         [[0.25, 0.5, 1.0, 2.0]]
 
     Reference:
-        [Pascanu et al., 2013](https://arxiv.org/abs/1211.5063), section 2.1
+        [Pascanu et al., 2012](https://arxiv.org/abs/1211.5063), section 2.1
     """
     inputs, mask = _check(layer, inputs, mask, state)
     backwards = bool(getattr(layer, "go_backwards", False))

@@ -80,7 +80,7 @@ def video_classifier(
         (2, 5, 4)
 
     Reference:
-        [Donahue et al., 2015](https://arxiv.org/abs/1411.4389)
+        [Donahue et al., 2014](https://arxiv.org/abs/1411.4389)
     """
     check_recurrent(cell, units, layers, dropout)
     class_names.check_classes(classes)

@@ -41,7 +41,7 @@ def make_train_step(
         ['gradient_norm', 'loss']
 
     Reference:
-        [Pascanu et al., 2013](https://arxiv.org/abs/1211.5063), section 3.2, for clipping by the global norm
+        [Pascanu et al., 2012](https://arxiv.org/abs/1211.5063), section 3.2, for clipping by the global norm
     """
     replicas = Replicas(model.distribute_strategy)
     update = make_update(model, clip_norm=clip_norm, attack=attack, replicas=replicas)
