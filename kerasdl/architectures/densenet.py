@@ -11,7 +11,7 @@ from kerasdl.architectures.parts import classify, convolve, convolve_norm, norma
 from kerasdl.layers import FastConv2D
 from kerasdl.layers.checks import check_bool, check_positive
 
-# Huang et al. 2017, Table 1: layers in each dense block.
+# Huang et al. 2016, Table 1: layers in each dense block.
 BLOCKS = {
     121: (6, 12, 24, 16),
     169: (6, 12, 32, 32),
