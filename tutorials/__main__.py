@@ -73,6 +73,10 @@ def run_lessons(
     chosen = [_find(name) for name in names] if names else catalogue.lessons()
     # Quick results say nothing: they must not take the place of those that took an hour.
     out = out or (Path("runs/quick") if quick else Path("runs"))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _fail(f"--out must be a folder one may write to. Received: {out} ({error.strerror}).")
     results: list[many.Result] = []
     try:
         with _progress(chosen, quick) as bar:
@@ -165,9 +169,12 @@ def export_lessons(
             raise ValueError(f"--to must be a folder for several lessons. Received: {to}.")
         folder = to or Path("notebooks")
         written, kept = export.write_all(chosen, folder, with_index=not names)
+    except FileExistsError as error:
+        _fail(f"--to must be a folder, or end in .ipynb. Received: {error.filename}, which is a file.")
     except (ValueError, OSError) as error:
         _fail(str(error))
-    console.print(f"Wrote {len(written)} notebooks into {folder}.", soft_wrap=True)
+    count = f"{len(written)} notebook{'' if len(written) == 1 else 's'}"
+    console.print(f"Wrote {count} into {folder}.", soft_wrap=True)
     if kept:
         there = ", ".join(path.name for path in kept)
         console.print(f"Kept those that were there already: {there}.", soft_wrap=True)
@@ -204,11 +211,13 @@ def write_page(
     runs: Annotated[Path | None, typer.Argument(help="Folder of the runs; without it the pictures stay.")] = None,
 ) -> None:
     """Writes the course's page, tutorials/README.md, and its pictures; for those who work on the course."""
+    root = catalogue.FOLDER.parent
     try:
-        missing = course_page.write(catalogue.FOLDER.parent, runs)
+        missing = course_page.write(root, runs)
     except (ValueError, OSError) as error:
         _fail(str(error))
-    console.print(f"Wrote {course_page.PAGE}.")
+    # The whole path: it is that of the lessons, wherever one stands.
+    console.print(f"Wrote {root / course_page.PAGE}.", soft_wrap=True, highlight=False)
     if missing:
         console.print(f"No picture was found for {', '.join(missing)}.", soft_wrap=True)
 

@@ -103,7 +103,7 @@ def cells_of(lesson: Lesson) -> list[tuple[str, str]]:
         if isinstance(node, ast.Import | ast.ImportFrom):
             imports.append(text)
         elif isinstance(node, ast.FunctionDef) and node.name == "main":
-            body = [("code", _parameters(node)), *_unfolded(node, lines)]
+            body = [("code", _parameters(node)), *_unfolded(node, source)]
         elif not isinstance(node, ast.If) and node is not tree.body[0]:
             helpers.append(("code", text))
     imports.append("from IPython.display import Image, display")
@@ -127,17 +127,19 @@ def _parameters(main: ast.FunctionDef) -> str:
     return "\n".join(rows)
 
 
-def _unfolded(main: ast.FunctionDef, lines: list[str]) -> list[tuple[str, str]]:
+def _unfolded(main: ast.FunctionDef, source: str) -> list[tuple[str, str]]:
     """Main's body without its indentation, split where a paragraph of comments explains what comes next."""
     returns = [node for node in ast.walk(main) if isinstance(node, ast.Return)]
     last = main.body[-1]
     if returns != [last]:
         raise ValueError("A lesson's main must have one `return`, its last statement, to become a notebook.")
-    lines = list(lines)
+    lines = source.splitlines()
     lines[last.lineno - 1] = lines[last.lineno - 1].replace("return ", "", 1)
     shown = [node for node in ast.walk(main) if isinstance(node, ast.Expr) and _saves_a_figure(node.value)]
     for node in sorted(shown, key=lambda node: node.lineno, reverse=True):
-        path = ast.unparse(node.value.args[1])  # type: ignore[attr-defined]
+        # As it stands in the lesson: what newer Pythons make of a text with a name in it, older ones cannot read.
+        argument = node.value.args[1]  # type: ignore[attr-defined]
+        path = " ".join((ast.get_source_segment(source, argument) or "").split())
         lines.insert(node.end_lineno or 0, " " * node.col_offset + f"display(Image(str({path})))")
     tokens = list(tokenize.generate_tokens(io.StringIO("\n".join(lines)).readline))
     indent = main.body[0].col_offset

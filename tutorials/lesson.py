@@ -24,7 +24,7 @@ P = ParamSpec("P")
 
 
 def lesson(main: Callable[P, dict[str, float]]) -> Callable[P, dict[str, float]]:
-    """Decorates a lesson's `main`: checks its arguments, writes `out/metrics.json`, removes an earlier run's logs.
+    """Decorates a lesson's `main`: checks its arguments, writes `out/metrics.json`, removes what an earlier run left.
 
     The file holds the metrics with all one needs to get them again: arguments, command, versions, seconds. Where
     several workers run the lesson, only the chief's results are kept: all of them would write the same files.
@@ -49,7 +49,7 @@ def lesson(main: Callable[P, dict[str, float]]) -> Callable[P, dict[str, float]]
                 (arguments["out"] / "figures").mkdir()
                 return {key: float(value) for key, value in main(*bound.args, **bound.kwargs).items()}
         arguments["out"] = out = Path(arguments["out"])
-        earlier = _prepare(out, name)
+        earlier = {path: path.stat().st_mtime_ns for path in _prepare(out, name)}
         begin, computed = time.perf_counter(), sum(os.times()[:4])
         metrics = {key: float(value) for key, value in main(*bound.args, **bound.kwargs).items()}
         record = {
@@ -66,8 +66,9 @@ def lesson(main: Callable[P, dict[str, float]]) -> Callable[P, dict[str, float]]
         }
         (out / "metrics.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         # Not before this run has succeeded: an earlier one may have taken hours.
-        for log in earlier:
-            log.unlink(missing_ok=True)
+        for path, written in earlier.items():
+            if path.exists() and path.stat().st_mtime_ns == written:
+                path.unlink()
         return metrics
 
     return run
@@ -82,7 +83,7 @@ def _keeps_nothing() -> bool:
 
 
 def _prepare(out: Path, name: str) -> list[Path]:
-    """Makes the folder, and finds the logs of this lesson's earlier run, which would pass for curves of the new one."""
+    """Makes the folder, and finds this lesson's earlier logs and figures, which would pass for those of the new run."""
     try:
         (out / "figures").mkdir(parents=True, exist_ok=True)
         record = out / "metrics.json"
@@ -91,7 +92,9 @@ def _prepare(out: Path, name: str) -> list[Path]:
         raise ValueError(f"`out` must be a folder one may write to. Received: out={out} ({error.strerror}).") from error
     except ValueError:
         is_ours = False
-    return list((out / "logs").rglob("events.out.tfevents.*")) if is_ours else []
+    if not is_ours:
+        return []
+    return [*(out / "logs").rglob("events.out.tfevents.*"), *(out / "figures").glob("*.png")]
 
 
 def _options(arguments: dict[str, Any], signature: inspect.Signature) -> str:

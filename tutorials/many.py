@@ -50,10 +50,8 @@ def run(chosen: list[Lesson], out: Path, *, quick: bool) -> Iterator[Result]:
         record = folder / "metrics.json"
         earlier = _written(record)
         begin = time.perf_counter()
-        with path.open("w", encoding="utf-8") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
-            code = _exit_code(process)
+            code = _exit_code(command, path)
         except KeyboardInterrupt:
             if _written(record) == earlier:
                 _append(path, "interrupted")
@@ -80,18 +78,22 @@ def _metrics(record: Path) -> dict[str, float]:
     return json.loads(record.read_text(encoding="utf-8"))["metrics"]
 
 
-def _exit_code(process: subprocess.Popen) -> int:
+def _exit_code(command: list[str], log: Path) -> int:
     """Waits for a lesson, and where Ctrl-C comes, until it has put its things in order: it hears Ctrl-C as well."""
+    process = None
     try:
+        with log.open("w", encoding="utf-8") as file:
+            process = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL)
         return process.wait()
     except KeyboardInterrupt:
-        try:
-            process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:  # also where Ctrl-C comes once more
-            process.kill()
-            process.wait()
+        if process is not None:
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                pass
+            finally:  # also where Ctrl-C comes once more
+                process.kill()
+                process.wait()
         raise
 
 

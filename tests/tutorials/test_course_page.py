@@ -126,12 +126,11 @@ def test_the_command_says_what_is_missing_and_where_the_page_belongs(tmp_path, m
         f"tutorials/README.md.\n"
     )
     (tmp_path / "tutorials" / "README.md").touch()
-    assert CliRunner().invoke(app, ["page"]).stdout == "Wrote tutorials/README.md.\n"
+    assert CliRunner().invoke(app, ["page"]).stdout == f"Wrote {tmp_path}/tutorials/README.md.\n"
     (tmp_path / "runs").mkdir()
     result = CliRunner().invoke(app, ["page", str(tmp_path / "runs")])
-    assert result.stdout == (
-        f"Wrote tutorials/README.md.\nNo picture was found for {', '.join(lesson.name for lesson in lessons)}.\n"
-    )
+    names = ", ".join(lesson.name for lesson in lessons)
+    assert result.stdout == f"Wrote {tmp_path}/tutorials/README.md.\nNo picture was found for {names}.\n"
     assert (tmp_path / "tutorials" / "README.md").read_text(encoding="utf-8") == course_page.page(tmp_path)
 
 

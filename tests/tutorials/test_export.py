@@ -124,7 +124,7 @@ light = scattered(1.0)''',
             plots.image_grid(np.ones((1, 2, 2))),
             out / f"{colour}.png",
         )
-        display(Image(str(out / f'{colour}.png')))
+        display(Image(str(out / f"{colour}.png")))
 
 {"light": light}""",
     ),
@@ -189,7 +189,7 @@ def test_several_go_to_a_folder_and_all_of_them_with_an_index(tmp_path, monkeypa
     (tmp_path / "mine" / "lenet.ipynb").write_text("answers")
     result = CliRunner().invoke(app, ["export", "lenet", "dirac", "--to", "mine"])
     assert result.stdout == (
-        "Wrote 1 notebooks into mine.\nKept those that were there already: lenet.ipynb.\n"
+        "Wrote 1 notebook into mine.\nKept those that were there already: lenet.ipynb.\n"
         "To open them: pip install jupyterlab, then jupyter lab mine\n"
     )
     assert sorted(path.name for path in Path("mine").iterdir()) == ["dirac.ipynb", "lenet.ipynb"]
@@ -221,6 +221,10 @@ def test_one_goes_into_a_folder_and_several_not_into_one_file(tmp_path, monkeypa
     result = CliRunner().invoke(app, ["export", "lenet", "dirac", "--to", "both.ipynb"])
     assert result.exit_code == 1
     assert result.stderr == "Error: --to must be a folder for several lessons. Received: both.ipynb.\n"
+    Path("file").touch()
+    result = CliRunner().invoke(app, ["export", "lenet", "--to", "file"])
+    assert result.exit_code == 1
+    assert result.stderr == "Error: --to must be a folder, or end in .ipynb. Received: file, which is a file.\n"
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ def main(
         raise ValueError("a bug")
     assert isinstance(out, Path)
     assert (out / "figures").is_dir()
+    if data == "other":
+        (out / "figures" / "same.png").write_text("new")
     return {"accuracy": 0.5, "parameters": 60000}
 
 
@@ -74,15 +76,18 @@ def test_a_run_that_succeeds_takes_the_place_of_an_earlier_one(tmp_path):
     main(out=tmp_path)
     (tmp_path / "logs" / "train").mkdir(parents=True)
     curve, checkpoint = tmp_path / "logs/train/events.out.tfevents.1", tmp_path / "logs/train/mine.keras"
-    for path in (curve, checkpoint):
+    figures = [tmp_path / "figures" / name for name in ("same.png", "renamed.png", "notes.txt")]
+    for path in (curve, checkpoint, *figures):
         path.write_text("old")
     with pytest.raises(ValueError, match=r"^a bug$"):
         main(data="bug", out=tmp_path)
     assert curve.read_text() == "old"
+    assert figures[0].read_text() == "old"
     assert json.loads((tmp_path / "metrics.json").read_text())["arguments"]["data"] == "sample"
     main(data="other", out=tmp_path)
     assert not curve.exists()
     assert checkpoint.read_text() == "old"
+    assert [path.exists() and path.read_text() for path in figures] == ["new", False, "old"]
     assert json.loads((tmp_path / "metrics.json").read_text())["arguments"]["data"] == "other"
 
 

@@ -69,8 +69,8 @@ def test_the_command_ends_in_a_table_and_tells_of_failures_by_its_exit_code(toys
     assert result.exit_code == 1
     words = " ".join(result.stdout.replace("│", " ").split())
     lines = [" ".join(line.split()) for line in result.stdout.split("\n")]
-    assert re.fullmatch(r"1/3 a \d\.\d s ok", lines[0])
-    assert re.fullmatch(r"2/3 b \d\.\d s exit code 1: RuntimeError: \[it\] did not", lines[1])
+    assert re.fullmatch(r"1/3 a \d+\.\d s ok", lines[0])
+    assert re.fullmatch(r"2/3 b \d+\.\d s exit code 1: RuntimeError: \[it\] did not", lines[1])
     assert "a ok" in words
     assert "b failed" in words
     assert "exit code 1: RuntimeError: [it] did not" in words
@@ -95,6 +95,13 @@ def test_quick_results_do_not_take_the_place_of_others(toys):
     CliRunner().invoke(app, ["run", "--quick", "a"])
     metrics = [json.loads(Path(folder, "a/metrics.json").read_text())["metrics"] for folder in ("runs", "runs/quick")]
     assert [each["quick"] for each in metrics] == [0.0, 1.0]
+
+
+def test_a_place_where_nothing_can_be_written_is_refused(toys):
+    Path("file").touch()
+    result = CliRunner().invoke(app, ["run", "--out", "file", "a"])
+    assert result.exit_code == 1
+    assert result.stderr == "Error: --out must be a folder one may write to. Received: file (File exists).\n"
 
 
 def test_a_lesson_that_hears_an_interrupt_may_put_its_things_in_order(toys, tmp_path):
