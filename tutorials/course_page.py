@@ -7,7 +7,7 @@ import PIL.Image
 
 from . import catalogue, runs
 from .course import PARTS
-from .gallery import words
+from .gallery import on_white, words
 
 # Where the page stands, and its pictures, in a checkout.
 PAGE = Path("tutorials/README.md")
@@ -124,7 +124,7 @@ def small(figure: Path) -> bytes:
         figure: The PNG.
     """
     with PIL.Image.open(figure) as opened:
-        image = opened.convert("RGB")
+        image = on_white(opened)
         title = str(opened.info.get("Title") or words(figure.stem))
     if image.width > WIDTH:
         image = image.resize((WIDTH, round(image.height * WIDTH / image.width)), PIL.Image.Resampling.LANCZOS)

@@ -14,6 +14,7 @@ from .course import PARTS
 from .runs import Run
 
 ANSWERS = {name: picture for part in PARTS for name, picture in part.pictures.items()}
+_WIDEST = 16383  # pixels that a WebP can hold in a row or column
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +48,26 @@ def picture_of(path: Path) -> Picture | None:
         with PIL.Image.open(path) as image:
             title = str(image.info.get("Title") or words(path.stem))
             photograph = path.stat().st_size > image.width * image.height / 2
-            file = io.BytesIO()
-            image.convert("RGB").save(file, "WEBP", quality=90 if photograph else 50, lossless=not photograph)
-    except (OSError, ValueError, SyntaxError):  # the last is Pillow's answer to a PNG that is broken inside
+            opaque = on_white(image)
+        opaque.thumbnail((_WIDEST, _WIDEST))
+        file = io.BytesIO()
+        opaque.save(file, "WEBP", quality=90 if photograph else 50, lossless=not photograph)
+    # Pillow's answer to a PNG that is broken inside is a SyntaxError.
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
         return None
     data = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
-    return Picture(path.stem, title, image.width, image.height, data)
+    return Picture(path.stem, title, opaque.width, opaque.height, data)
+
+
+def on_white(image: PIL.Image.Image) -> PIL.Image.Image:
+    """An image without transparency, as paper shows it; black text would else stand on black.
+
+    Args:
+        image: Of any mode.
+    """
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    return PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image.convert("RGBA")).convert("RGB")
 
 
 class Gallery:

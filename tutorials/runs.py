@@ -58,14 +58,14 @@ class Run:
 
     def _time(self, name: str) -> float | None:
         seconds = self.record.get(name)
-        return seconds if isinstance(seconds, int | float) and 0 <= seconds < float("inf") else None
+        return seconds if isinstance(seconds, int | float) and 0 <= seconds < 1e12 else None
 
     @property
     def finished(self) -> datetime.datetime | None:
         """When it came to its result, in UTC."""
         try:
             return datetime.datetime.fromisoformat(self.record["finished"]).astimezone(datetime.UTC)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None
 
     @property
@@ -114,7 +114,8 @@ def _folders(folder: Path) -> Iterator[Path]:
 def _read(place: Path, top: Path, lessons: dict[str, int]) -> Run | str | None:
     """The run that lies directly in a folder, or why what looks like one is none, or None where nothing does."""
     path, log = place / "metrics.json", place / "log.txt"
-    figures = sorted((place / "figures").glob("*.png"), key=lambda figure: (figure.stat().st_mtime_ns, figure.name))
+    figures = [figure for figure in (place / "figures").glob("*.png") if figure.is_file()]
+    figures.sort(key=lambda figure: (figure.stat().st_mtime_ns, figure.name))
     if path.exists():
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
@@ -134,14 +135,20 @@ def _read(place: Path, top: Path, lessons: dict[str, int]) -> Run | str | None:
 
 
 def _are_numbers(metrics: object) -> bool:
-    return isinstance(metrics, dict) and all(isinstance(value, int | float) for value in metrics.values())
+    # A whole number may be too large for a float.
+    return isinstance(metrics, dict) and all(
+        isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**1023) for value in metrics.values()
+    )
 
 
 def _end(log: Path) -> tuple[str, bool]:
     """The last line of a log, and whether `run` has added that it failed."""
-    with log.open("rb") as file:
-        file.seek(max(log.stat().st_size - 65536, 0))
-        text = file.read().decode("utf-8", errors="replace")
+    try:
+        with log.open("rb") as file:
+            file.seek(max(log.stat().st_size - 65536, 0))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError as error:
+        return f"It cannot be read ({error.strerror}).", False
     lines = [line for line in (_CONTROL.sub("", line).strip() for line in re.split(r"[\r\n]", text)) if line]
     failed = bool(lines) and _FAILED.fullmatch(lines[-1]) is not None
     if failed and len(lines) > 1:

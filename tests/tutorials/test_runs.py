@@ -1,5 +1,6 @@
 """Runs are found wherever they lie, and what is none is named."""
 
+import json
 import os
 
 import pytest
@@ -56,6 +57,7 @@ def test_facts_of_a_run(tmp_path):
     [
         {"finished": "yesterday", "seconds": "long", "arguments": [], "versions": None},
         {"finished": None, "seconds": float("nan"), "arguments": {"quick": "no"}, "versions": "new"},
+        {"finished": "0001-01-01T00:00:00+05:00", "seconds": 10**400, "arguments": None, "versions": 1},
     ],
 )
 def test_facts_that_somebody_has_spoilt_are_missing(tmp_path, changes):
@@ -87,6 +89,16 @@ def test_a_run_without_a_result_has_last_words(tmp_path, log, last_words):
     assert skipped == []
 
 
+def test_odd_files_do_not_hide_the_others(tmp_path):
+    make_run(tmp_path / "lenet", figures=("good.png",))
+    (tmp_path / "lenet" / "figures" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "lenet" / "log.txt").mkdir()
+    (tmp_path / "saliency" / "log.txt").mkdir(parents=True)
+    [run, failed], _ = runs.find(tmp_path)
+    assert [figure.name for figure in run.figures] == ["good.png"]
+    assert (run.last_words, failed.last_words) == (None, "It cannot be read (Is a directory).")
+
+
 def test_a_later_failure_stands_beside_an_earlier_result(tmp_path):
     make_run(tmp_path / "lenet")
     log = tmp_path / "lenet" / "log.txt"
@@ -113,6 +125,7 @@ def test_what_is_no_run_is_named(tmp_path):
         ("odd", '{"lesson": ["lenet"], "metrics": {}}'),
         ("words", '{"lesson": "lenet", "metrics": {"accuracy": "high"}}'),
         ("bare", '{"lesson": "lenet"}'),
+        ("huge", json.dumps({"lesson": "lenet", "metrics": {"accuracy": 10**400}})),
     ):
         (tmp_path / name).mkdir()
         (tmp_path / name / "metrics.json").write_text(text)
@@ -123,6 +136,7 @@ def test_what_is_no_run_is_named(tmp_path):
     assert skipped == [
         f"{tmp_path}/bare/metrics.json: {no_record}",
         f"{tmp_path}/half/metrics.json: {cut_off}",
+        f"{tmp_path}/huge/metrics.json: {no_record}",
         *(f"{tmp_path}/{name}/metrics.json: {no_record}" for name in ("list", "odd", "unknown", "words")),
         f"{tmp_path}/curves: there is no run of a lesson in it.",
     ]
