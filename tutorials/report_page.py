@@ -17,6 +17,10 @@ from .runs import Run
 # Tags in a docstring are shown as they stand, and an address that would run a program is no link.
 _MARKDOWN = markdown_it.MarkdownIt("commonmark", {"html": False})
 _NAMES = {"python": "Python", "keras": "Keras", "tensorflow": "TensorFlow", "numpy": "NumPy"}
+# A standard error, by the name of what it belongs to.
+_ERROR = re.compile(r"_(standard_)?error$")
+# So many numbers are read at once; the figures must not be pages away.
+_ROWS = 10
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -119,10 +123,10 @@ def _lesson(lesson: Lesson, found: list[Run], figures: Gallery, versions: str) -
             f"<h3>{_markdown(lesson.question)}</h3>",
             f'<p class="about"><code>{lesson.name}</code> {_markdown(lesson.facts["Paper"])}</p>',
             '<div class="results">',
-            _measured(lesson.name, found),
             f'<div class="expected"><h4>Expected{" of a full run" if quick else ""}</h4>',
             f"<p>{_markdown(expected[:1].upper() + expected[1:])}</p>",
             f'<p class="small">Takes {_markdown(lesson.duration)}.</p></div>',
+            _measured(lesson.name, found),
             "</div>",
             *filter(None, blocks),
             "</article>",
@@ -135,21 +139,44 @@ def _measured(name: str, found: list[Run]) -> str:
     columns = {index: run.metrics for index, run in enumerate(found, 1) if run.record}
     if not columns:
         return f'<div class="measured"><h4>Measured</h4>{"".join(map(_notice, found))}</div>'
+    names = dict.fromkeys(metric for metrics in columns.values() for metric in metrics)
+    errors = {base: metric for metric in names if (base := _ERROR.sub("", metric)) != metric and base in names}
     rows = []
-    for metric in dict.fromkeys(metric for metrics in columns.values() for metric in metrics):
-        values = [number(metrics[metric]) if metric in metrics else "" for metrics in columns.values()]
-        cells = "".join(f"<td>{text(value)}</td>" for value in values)
+    for metric in names:
+        if metric in errors.values():
+            continue  # it stands behind what it is the error of
+        cells = "".join(f"<td>{_value(metrics, metric, errors)}</td>" for metrics in columns.values())
         rows.append(f'<tr><th scope="row">{text(words(metric))}</th>{cells}</tr>')
     head = ""
     if len(found) > 1:
         cells = "".join(f'<th scope="col"><a href="#{name}-{index}">run {index}</a></th>' for index in columns)
         head = f"<thead><tr><td></td>{cells}</tr></thead>\n"
+    first, others = rows[:_ROWS], rows[_ROWS:]
+    measured = _table(name, head, first)
+    if others:
+        measured += (
+            f"<details><summary>{_count(len(others), 'more number')}</summary>{_table(name, head, others)}</details>"
+        )
+    return f'<div class="measured"><h4>Measured</h4>{measured}</div>'
+
+
+def _value(metrics: dict[str, float], metric: str, errors: dict[str, str]) -> str:
+    if metric not in metrics:
+        return ""
+    error = metrics.get(errors.get(metric, ""))
+    if error is None:
+        return number(metrics[metric])
+    # Of an error two digits are enough.
+    return f"{number(metrics[metric])} ± " + (number(error) if error >= 99 else f"{error:#.2g}".rstrip("."))
+
+
+def _table(name: str, head: str, rows: list[str]) -> str:
     body = "\n".join(rows)
     table = f"<table>\n{head}<tbody>\n{body}\n</tbody></table>"
-    if len(found) > 1:
+    if head:
         # Reached by the keyboard, for many runs have to be scrolled sideways.
         table = f'<div class="wide" tabindex="0" role="region" aria-label="Measured: {name}">{table}</div>'
-    return f'<div class="measured"><h4>Measured</h4>{table}</div>'
+    return table
 
 
 def _notice(run: Run) -> str:
@@ -171,8 +198,10 @@ def _made(run: Run, versions: str) -> str:
     facts += [] if run.seconds is None else [_duration(run.seconds)]
     facts += [f"{_day(run.finished)}, {run.finished:%H:%M} UTC"] if run.finished else []
     facts += [_versions(run)] if _versions(run) != versions else []
-    command = run.record.get("command")
-    return (_command(str(command)) if command else "") + f'<p class="small">{" · ".join(map(text, facts))}</p>'
+    # Where it lay is that machine's affair.
+    out = run.record["arguments"].get("out") if isinstance(run.record.get("arguments"), dict) else None
+    command = str(run.record.get("command") or "").replace(f" --out {shlex.quote(str(out))}", "")
+    return (_command(command) if command else "") + f'<p class="small">{" · ".join(map(text, facts))}</p>'
 
 
 def _summary(found: list[Run], by_lesson: dict[str, list[Run]], versions: str) -> str:

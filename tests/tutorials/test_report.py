@@ -108,7 +108,7 @@ def test_runs_of_one_lesson_stand_side_by_side(tmp_path):
         ["loss", "1.500", "", ""],
         ["gain", "", "2", ""],
     ]
-    assert page.texts("h4") == ["Measured", "Expected of a full run", "Run 1 a", "Run 2 b", "Run 3 lenet", "Run 4 c"]
+    assert page.texts("h4") == ["Expected of a full run", "Measured", "Run 1 a", "Run 2 b", "Run 3 lenet", "Run 4 c"]
     assert page.texts("p", **{"class": "small"})[1:] == [
         "2 minutes · 29 November 2026, 23:04 UTC",
         "2 hours 3 minutes · 29 November 2026, 23:04 UTC · Python 3.12.0, Keras 3.15.1 and NumPy 2.5.0",
@@ -126,6 +126,19 @@ def test_runs_of_one_lesson_stand_side_by_side(tmp_path):
     # Without a part of the sum there is none.
     make_run(tmp_path / "d", seconds_of_computing=None)
     assert " 2026. Made with Python 3.11.7 and " in write(tmp_path)[0].texts("header")[0]
+
+
+def test_errors_stand_behind_their_numbers_and_many_numbers_out_of_the_way(tmp_path):
+    metrics = {f"loss_{index}": float(index) for index in range(9)}
+    metrics |= {"gain": 0.33123, "gain_error": 0.01, "training_error": 0.25, "late": 2.0, "late_standard_error": 120.4}
+    make_run(tmp_path, metrics=metrics, command="python x --epochs 3 --out '/my runs'", arguments={"out": "/my runs"})
+    page, _ = write(tmp_path)
+    rows = [["loss_" + str(index), str(index)] for index in range(9)]
+    rows = [[name.replace("_", " "), value] for name, value in rows]
+    assert page.rows() == [*rows, ["gain", "0.3312 ± 0.010"], ["training error", "0.2500"], ["late", "2 ± 120.4"]]
+    [others] = [each for each in page.texts("details") if "more" in each]
+    assert others == "2 more numbers training error0.2500 late2 ± 120.4"
+    assert page.texts("pre")[0] == "python x --epochs 3"
 
 
 def test_a_lesson_that_failed_says_its_last_words_in_the_place_of_numbers(tmp_path):
