@@ -20,8 +20,9 @@ _HEAD = """<!-- Written by `python -m tutorials page RUNS` out of the lessons' d
 # The course
 
 {count} lessons, each a question, the paper that answers it, and a program that shows it on a laptop within minutes,
-without a download. A lesson is one file that reads from top to bottom and ends in exercises. The lessons of a part
-build on each other; the parts stand for themselves.
+without a download. At so small a size not every paper's gain shows; then the lesson says so. A lesson is one file that
+reads from top to bottom; the text at its head ends in exercises. The lessons of a part build on each other; the parts
+are independent.
 
 ```
 python -m tutorials                  # lists the lessons
@@ -35,7 +36,8 @@ tensorboard --logdir runs            # shows the curves
 
 `python` is that of the environment which the [front page](../README.md#set-up) sets up; outside of a checkout the
 lessons are called `kerasdl.tutorials`. Notebooks need one thing more: `pip install jupyterlab`, then
-`jupyter lab notebooks/index.ipynb`. What to expect of a lesson was measured by its command, with its defaults."""
+`jupyter lab notebooks/index.ipynb`. What to expect of a lesson was measured by its command, with its defaults. On
+another processor or number of cores sums are rounded otherwise, and results differ by about their errors (±)."""
 
 
 def page(root: Path) -> str:

@@ -38,13 +38,25 @@ def _look_at(figures):
 
 
 def _quick_run(lesson, out):
-    """Folder of a quick run: a new one, or where KERASDL_QUICK_RUNS names what `run --quick` has made, one of these."""
+    """Folder of a quick run: a new one, or one of `run --quick`, whose OUT KERASDL_QUICK_RUNS names."""
     made = os.environ.get("KERASDL_QUICK_RUNS")
-    if made:
+    # Not a run of the lesson as it was before.
+    if made and (Path(made) / lesson.name / "metrics.json").stat().st_mtime >= lesson.path.stat().st_mtime:
         return Path(made) / lesson.name
     [result] = many.run([lesson], out, quick=True)
     assert result.error is None, (out / lesson.name / "log.txt").read_text()
     return out / lesson.name
+
+
+def test_a_quick_run_of_the_lesson_as_it_was_before_is_not_looked_at(tmp_path, monkeypatch):
+    lesson, made = catalogue.find("lenet"), tmp_path / "lenet" / "metrics.json"
+    made.parent.mkdir()
+    made.touch()
+    monkeypatch.setenv("KERASDL_QUICK_RUNS", str(tmp_path))
+    monkeypatch.setattr(many, "run", lambda *_, **__: [many.Result("lenet", 1.0, {}, None)])
+    assert _quick_run(lesson, tmp_path / "new") == tmp_path / "lenet"
+    os.utime(made, (1000, 1000))
+    assert _quick_run(lesson, tmp_path / "new") == tmp_path / "new" / "lenet"
 
 
 @every_lesson
