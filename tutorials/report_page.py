@@ -183,7 +183,8 @@ def _notice(run: Run) -> str:
     if run.last_words is None:
         told = "<strong>No result.</strong> It failed, was stopped, or still runs."
         return "" if run.record else f'<p class="failed">{told}</p>'
-    what = "A later run in the same folder failed" if run.record else "No result"
+    ended = re.match(r"exit code|interrupted", run.last_words)
+    what = "A later run in the same folder failed" if run.record else "No result" if ended else "Not finished"
     return (
         f'<p class="failed"><strong>{what}.</strong> The last line of <code>{text(run.folder / "log.txt")}</code>: '
         f"<code>{text(run.last_words)}</code></p>"

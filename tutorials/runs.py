@@ -11,8 +11,8 @@ from typing import Any
 
 from . import catalogue
 
-# What a progress bar writes into a log: colours, and characters that go back to mend the line.
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+# What a progress bar writes into a log: colours, characters that go back to mend the line, and the bar.
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f━]")
 _FAILED = re.compile(r"exit code -?\d+|interrupted")
 
 
@@ -149,7 +149,7 @@ def _end(log: Path) -> tuple[str, bool]:
             text = file.read().decode("utf-8", errors="replace")
     except OSError as error:
         return f"It cannot be read ({error.strerror}).", False
-    lines = [line for line in (_CONTROL.sub("", line).strip() for line in re.split(r"[\r\n]", text)) if line]
+    lines = [line for line in (" ".join(_CONTROL.sub("", line).split()) for line in re.split(r"[\r\n]", text)) if line]
     failed = bool(lines) and _FAILED.fullmatch(lines[-1]) is not None
     if failed and len(lines) > 1:
         return f"{lines[-1]}: {lines[-2]}", True

@@ -154,10 +154,13 @@ def test_a_lesson_that_failed_says_its_last_words_in_the_place_of_numbers(tmp_pa
 def test_a_lesson_without_a_log_may_still_run(tmp_path):
     (tmp_path / "fooling" / "figures").mkdir(parents=True)
     make_run(tmp_path / "a")
+    (tmp_path / "texture").mkdir()
+    (tmp_path / "texture" / "log.txt").write_text("epoch 3 of 9\n")
     page, _ = write(tmp_path)
+    running = "Not finished. The last line of texture/log.txt: epoch 3 of 9"
     told = "No result. It failed, was stopped, or still runs."
-    assert page.texts("div", **{"class": "measured"})[1] == f"Measured{told}"
-    assert page.texts("p", **{"class": "failed"}) == ["No result: fooling", told]
+    assert page.texts("div", **{"class": "measured"})[1:] == [f"Measured{running}", f"Measured{told}"]
+    assert page.texts("p", **{"class": "failed"}) == ["No result: texture, fooling", running, told]
 
 
 def test_quick_runs_are_called_so_once(tmp_path):

@@ -73,6 +73,7 @@ def test_facts_that_somebody_has_spoilt_are_missing(tmp_path, changes):
         ("ValueError: no\nexit code 1\n", "exit code 1: ValueError: no"),
         ("exit code -9\n", "exit code -9"),
         ("1/2 \x1b[32mgreen\x1b[0m\r2/2 loss\x08\x08 0.5\ninterrupted\n", "interrupted: 2/2 loss 0.5"),
+        ("42/50 \x1b[32m━━━━\x1b[0m\x1b[37m━━\x1b[0m 4s 552ms/step", "42/50 4s 552ms/step"),
         (" \n", "It printed nothing."),
         ("x" * 100_000 + "\nshort\n", "short"),
         (b"half a letter \xc3\n", "half a letter \N{REPLACEMENT CHARACTER}"),
