@@ -74,8 +74,8 @@ def test_a_quick_run_leaves_metrics_figures_and_logs(lesson, tmp_path):
         assert name in printed
     _look_at(folder / "figures")
     assert list((folder / "logs").rglob("events.out.tfevents.*"))
-    # Ten seconds on two cores, imports aside; more where other processes import as well.
-    assert record["seconds_of_computing"] <= (30 if lesson.name in ("resume", "many_workers") else 15)
+    # Ten seconds on two cores, imports aside; the processor's seconds count double and more where others share its cores.
+    assert record["seconds_of_computing"] <= 60
 
 
 @every_lesson
