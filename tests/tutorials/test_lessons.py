@@ -74,7 +74,7 @@ def test_a_quick_run_leaves_metrics_figures_and_logs(lesson, tmp_path):
         assert name in printed
     _look_at(folder / "figures")
     assert list((folder / "logs").rglob("events.out.tfevents.*"))
-    # Ten seconds on two cores, imports aside; the processor's seconds count double and more where others share its cores.
+    # Ten seconds on two cores, imports aside; they count double and more where others share the processor.
     assert record["seconds_of_computing"] <= 60
 
 
