@@ -4,7 +4,8 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,21 @@ from kerasdl.training.keras_internals import close_writers, flush_writers
 
 # events.out.tfevents.<second in which it was made>.<host>.<process>.<count>.v2
 _NAME = re.compile(r"events\.out\.tfevents\.(\d+)\.(.+)\.(\d+)\.\d+(\..*)?")
+
+
+@contextmanager
+def closed_after_errors(callbacks: Iterable[keras.callbacks.Callback]) -> Iterator[None]:
+    """Closes what callbacks have open where a training ends in an error, for then nobody calls `on_train_end`."""
+    try:
+        yield
+    except BaseException:
+        for callback in callbacks:
+            close_writers(callback)
+            if hasattr(callback, "log_dir") and callable(getattr(callback, "close", None)):
+                callback.close()
+            if isinstance(callback, keras.callbacks.CSVLogger) and callback.csv_file is not None:
+                callback.csv_file.close()
+        raise
 
 
 class EventFiles:
@@ -46,15 +62,6 @@ class EventFiles:
             flush_writers(callback)
             if hasattr(callback, "log_dir") and callable(getattr(callback, "flush", None)):
                 callback.flush()
-
-    def close(self) -> None:
-        """Closes what is still open after an error, when nobody calls `on_train_end`."""
-        for callback in self._callbacks:
-            close_writers(callback)
-            if hasattr(callback, "log_dir") and callable(getattr(callback, "close", None)):
-                callback.close()
-            if isinstance(callback, keras.callbacks.CSVLogger) and callback.csv_file is not None:
-                callback.csv_file.close()
 
     def sizes(self) -> dict[str, Any]:
         """How long each file is, after all was written that callbacks still held back."""

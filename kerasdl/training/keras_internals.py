@@ -28,8 +28,14 @@ def flush_writers(callback: keras.callbacks.Callback) -> None:
 
 
 def close_writers(callback: keras.callbacks.Callback) -> None:
-    """Closes the files of Keras' `TensorBoard`, which does it by itself only where a training ends well."""
+    """Closes the files of Keras' `TensorBoard`, which does it by itself only where a training ends well.
+
+    With `update_freq` it also makes its writer TensorFlow's default: left there, the next training would write its
+    batches into this one's file, or fail because that is closed.
+    """
     if isinstance(callback, keras.callbacks.TensorBoard):
+        while callback._prev_summary_state:
+            callback._pop_writer()
         for writer in callback._writers.values():
             writer.close()
 

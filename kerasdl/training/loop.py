@@ -11,6 +11,7 @@ import tensorflow as tf
 from kerasdl.training.batch_hooks import TEST_HOOKS, TRAIN_HOOKS, any_needs_batches
 from kerasdl.training.building import build_for
 from kerasdl.training.checks import check_can_measure, check_can_train, check_count, count_batches
+from kerasdl.training.event_files import closed_after_errors
 from kerasdl.training.many_steps import ManySteps
 from kerasdl.training.maths import make_measurement, make_update
 from kerasdl.training.positions import NoBackups, Position
@@ -161,7 +162,7 @@ def fit(
             callbacks=callbacks,
             is_silent=verbose == 0,
         )
-    with backups:
+    with backups, closed_after_errors(callbacks):
         if backups.is_over:
             return backups.finished_history()
         watched = data

@@ -101,8 +101,6 @@ class Backups(NoBackups):
         self._interrupts.__exit__(kind, error, traceback)
         try:
             if self._replicas.is_chief and not self.is_over:
-                if error is not None:
-                    self._files.close()
                 self._files.end()
         finally:
             self._folder.unlock()

@@ -6,6 +6,7 @@ import time
 
 import keras
 import pytest
+import tensorflow as tf
 from backup_helpers import At, crash, fit
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from training_helpers import batches
@@ -84,6 +85,21 @@ def test_files_are_closed_after_an_error_and_go_on_in_the_same_process(tmp_path)
     shown = steps(tmp_path, "weight_norms")
     assert sorted({step for _, step in shown}) == [0, 1, 2]
     assert len(set(shown)) == len(shown)
+
+
+@pytest.mark.parametrize("saves", [False, True])
+def test_after_an_error_the_next_training_writes_nothing_into_the_old_files(tmp_path, saves):
+    """With `update_freq` Keras' TensorBoard makes its writer TensorFlow's default; after an error it stayed that."""
+    backup = tmp_path / "backup" if saves else None
+    old = keras.callbacks.TensorBoard(tmp_path / "old", update_freq=1)
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(old, At(1, 3, crash), backup_dir=backup)
+    before = steps(tmp_path / "old", "batch_loss")
+    assert len(before) > 3
+    fit(keras.callbacks.TensorBoard(tmp_path / "new"))
+    assert steps(tmp_path / "old", "batch_loss") == before
+    assert steps(tmp_path / "new", "epoch_loss")
+    assert not tf.summary.should_record_summaries()
 
 
 def test_the_table_of_csv_logger_goes_on(tmp_path):
