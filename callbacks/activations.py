@@ -9,10 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.callbacks.examples import as_examples
-from kerasdl.callbacks.histograms import bucket_counts, shared, write_histogram
+from kerasdl.callbacks.histograms import bucket_counts, shared
 from kerasdl.callbacks.layer_names import layer_names, named_layer
 from kerasdl.callbacks.summary import Summary
 from kerasdl.callbacks.tapping import as_tensors, call_name, check_count, compile_taps, first_examples
+from kerasdl.callbacks.values import Values
 from kerasdl.layers import HighwayConv2D, HighwayDense
 from kerasdl.visualization.probing import RECTIFIERS
 
@@ -82,19 +83,21 @@ class ActivationSummary(Summary):
 
     def write(self, step: int, logs: dict[str, Any]) -> None:
         """Writes all numbers of all layers."""
+        shown = Values()
         for name, calls in self._look(self._inputs).items():
             for index, call in enumerate(calls):
                 if call is None:
                     continue
                 mean, deviation, zeros, dead, histogram = call
                 tag = call_name(name, index)
-                tf.summary.scalar(f"activation_means/{tag}", mean, step)
-                tf.summary.scalar(f"activation_deviations/{tag}", deviation, step)
-                write_histogram(f"activations/{tag}", histogram, step)
+                shown.scalar(f"activation_means/{tag}", mean)
+                shown.scalar(f"activation_deviations/{tag}", deviation)
+                shown.histogram(f"activations/{tag}", histogram)
                 # Somebody's own layer may have a ReLU in its middle.
                 if name in self._rectified and not histogram[1] < 0:
-                    tf.summary.scalar(f"dead_units/{tag}", dead, step)
-                    tf.summary.scalar(f"zero_activations/{tag}", zeros, step)
+                    shown.scalar(f"dead_units/{tag}", dead)
+                    shown.scalar(f"zero_activations/{tag}", zeros)
+        shown.write(step)
 
 
 def _note(args: tuple, kwargs: dict[str, Any], result: Any) -> tuple | None:

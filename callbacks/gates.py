@@ -7,10 +7,11 @@ import keras
 import tensorflow as tf
 
 from kerasdl.callbacks.examples import as_examples
-from kerasdl.callbacks.histograms import bucket_counts, write_histogram
+from kerasdl.callbacks.histograms import bucket_counts
 from kerasdl.callbacks.layer_names import layer_names
 from kerasdl.callbacks.summary import Summary
 from kerasdl.callbacks.tapping import as_tensors, call_name, check_count, compile_taps, first_examples
+from kerasdl.callbacks.values import Values
 from kerasdl.layers import HighwayConv2D, HighwayDense
 
 
@@ -64,17 +65,18 @@ class GateSummary(Summary):
 
     def write(self, step: int, logs: dict[str, Any]) -> None:
         """Writes means and histograms."""
-        means = []
+        shown, means = Values(), []
         for name, calls in self._look(self._inputs).items():
             for index, ((transform, histogram), (carry, carry_histogram)) in enumerate(calls):
                 tag = call_name(name, index)
                 means.append(transform)
-                tf.summary.scalar(f"gate_openness/{tag}", transform, step)
-                write_histogram(f"gates/{tag}", histogram, step)
+                shown.scalar(f"gate_openness/{tag}", transform)
+                shown.histogram(f"gates/{tag}", histogram)
                 if name in self._has_own_carry:
-                    tf.summary.scalar(f"carry_openness/{tag}", carry, step)
-                    write_histogram(f"carry_gates/{tag}", carry_histogram, step)
-        tf.summary.scalar("mean_gate_openness", tf.reduce_mean(means), step)
+                    shown.scalar(f"carry_openness/{tag}", carry)
+                    shown.histogram(f"carry_gates/{tag}", carry_histogram)
+        shown.scalar("mean_gate_openness", tf.reduce_mean(means))
+        shown.write(step)
 
 
 def _note(args: tuple, kwargs: dict[str, Any], result: tuple[Any, Any]) -> list[tuple]:

@@ -11,10 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.callbacks.examples import as_examples
-from kerasdl.callbacks.histograms import bucket_counts, write_histogram
+from kerasdl.callbacks.histograms import bucket_counts
 from kerasdl.callbacks.layer_names import layer_weights
 from kerasdl.callbacks.summary import Summary
 from kerasdl.callbacks.tapping import as_tensors, check_count, compiled_for, first_examples
+from kerasdl.callbacks.values import Values
 from kerasdl.training.step_parts import compute_loss
 from kerasdl.visualization.probing import changed
 
@@ -82,10 +83,12 @@ class GradientSummary(Summary):
             if np.isfinite(norms).all() or scale <= 1:
                 break
             scale = max(scale / 2, 1.0)
+        shown = Values()
         for name, norm, (counts, least, most) in zip(self._weights, norms, histograms, strict=True):
-            tf.summary.scalar(f"gradient_norms/{name}", norm, step)
-            write_histogram(f"gradients/{name}", (counts, least / scale, most / scale), step)
-        tf.summary.scalar("gradient_norm", np.linalg.norm(norms), step)
+            shown.scalar(f"gradient_norms/{name}", norm)
+            shown.histogram(f"gradients/{name}", (counts, least / scale, most / scale))
+        shown.scalar("gradient_norm", np.linalg.norm(norms))
+        shown.write(step)
 
 
 def _gradients(

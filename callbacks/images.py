@@ -1,6 +1,5 @@
 """Pictures for TensorBoard: whatever a network is fed as pixels a screen can show, and figures as pixels."""
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -102,6 +101,6 @@ def pixels(figure: Any) -> np.ndarray:
         >>> pixels(plots.image_grid(np.zeros((2, 4, 4)), ["one", "two"])).shape[-1]
         3
     """
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=_DOTS_PER_INCH)
-    return tf.io.decode_png(file.getvalue(), channels=3).numpy()
+    from kerasdl.visualization.plots.style import drawn  # Here, for it takes long to load.
+
+    return drawn(figure, dpi=_DOTS_PER_INCH)

@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.callbacks.histograms import bucket_counts, write_histogram
+from kerasdl.callbacks.histograms import bucket_counts
 from kerasdl.callbacks.layer_names import layer_weights, without_number
 from kerasdl.callbacks.summary import Summary
+from kerasdl.callbacks.values import Values
 
 
 class WeightSummary(Summary):
@@ -52,15 +53,17 @@ class WeightSummary(Summary):
 
     def write(self, step: int, logs: dict[str, Any]) -> None:
         """Writes norms, histograms and ratios."""
+        shown = Values()
         for name, weight in self._weights.items():
             values = _values(weight)
-            write_histogram(f"weights/{name}", bucket_counts(values), step)
-            tf.summary.scalar(f"weight_norms/{name}", _norm(values), step)
+            shown.histogram(f"weights/{name}", bucket_counts(values))
+            shown.scalar(f"weight_norms/{name}", _norm(values))
             if weight.trainable:
                 before = self._last.get(name)
                 if before is not None and before.shape == values.shape and (size := _norm(before)):
-                    tf.summary.scalar(f"update_ratios/{name}", _norm(values - before) / size, step)
+                    shown.scalar(f"update_ratios/{name}", _norm(values - before) / size)
                 self._last[name] = values
+        shown.write(step)
 
     def get_state(self) -> dict[str, Any]:
         """The weights that were written last."""

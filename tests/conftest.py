@@ -10,6 +10,7 @@ from pathlib import Path
 
 import keras
 import pytest
+import tensorflow as tf
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -22,12 +23,13 @@ def hears_ctrl_c():
 
 @pytest.fixture(autouse=True)
 def fresh_start():
-    """The same random numbers and layer names in whatever order the tests run, and no policy left behind."""
+    """The same random numbers and layer names in whatever order the tests run, and nothing left behind."""
     policy = keras.config.dtype_policy()
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy(policy)
+    assert not tf.summary.should_record_summaries(), "The test left its file writer as TensorFlow's default."
 
 
 @pytest.fixture

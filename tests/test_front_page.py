@@ -29,8 +29,8 @@ FUNCTIONS = {
 LESSONS = catalogue.lessons()
 # How a callback writes onto each page of TensorBoard.
 PAGES = {
-    "Scalars": r"tf\.summary\.scalar",
-    "Histograms": r"\bwrite_histogram\(",
+    "Scalars": r"tf\.summary\.scalar|\bshown\.scalar\(",
+    "Histograms": r"\bshown\.histogram\(",
     "Images": r"tf\.summary\.image|\bwrite_figure\(",
     "Text": r"tf\.summary\.text",
     "Graphs": r"tf\.summary\.graph",

@@ -3,14 +3,17 @@ import pytest
 import tensorflow as tf
 from histogram_helpers import read_histograms
 
-from kerasdl.callbacks.histograms import bucket_counts, write_histogram
+from kerasdl.callbacks.histograms import bucket_counts
+from kerasdl.callbacks.values import Values
 
 NORMAL = np.random.default_rng(0).normal(size=(50, 20)).astype("float32")
 
 
 def written(folder, values):
+    shown = Values()
+    shown.histogram("mine", bucket_counts(values))
     with tf.summary.create_file_writer(str(folder)).as_default() as writer:
-        write_histogram("mine", bucket_counts(values), 7)
+        shown.write(7)
         writer.flush()
     return read_histograms(folder)
 

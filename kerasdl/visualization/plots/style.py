@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -39,6 +41,19 @@ def save(figure: Figure, path: str | Path, *, dpi: float = 120) -> Path:
     options: dict[str, Any] = {"metadata": {"Title": title}} if holds_title else {}
     figure.savefig(path, dpi=dpi, **options)
     return path
+
+
+def drawn(figure: Figure, *, dpi: float) -> np.ndarray:
+    """A figure as pixels, `(height, width, 3)` uint8: those that `savefig` writes, which lays everything out twice.
+
+    Args:
+        figure: What the other functions here return.
+        dpi: Pixels per inch.
+    """
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3]
 
 
 def blank_figure(width: float, height: float) -> Figure:
