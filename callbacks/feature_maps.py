@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.callbacks.examples import as_examples
-from kerasdl.callbacks.images import displayable, sheet
+from kerasdl.callbacks.images import displayable, sheet, write_images
 from kerasdl.callbacks.layer_names import named_layer, path_and_name
 from kerasdl.callbacks.summary import Summary, check_whole
 from kerasdl.visualization.layer_outputs import activations
@@ -82,7 +82,7 @@ class FeatureMapSummary(Summary):
         for path, values in activations(self.model, self._images, list(self._names)).items():
             shades = _shades(values[..., : self.channels])
             pictures = [_beside(image, maps) for image, maps in zip(self._shown, shades, strict=True)]
-            tf.summary.image(f"feature_maps/{self._names[path]}", np.stack(pictures), step, max_outputs=len(pictures))
+            write_images(f"feature_maps/{self._names[path]}", np.stack(pictures), step)
 
 
 def _shades(maps: np.ndarray) -> np.ndarray:

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from kerasdl.callbacks.images import sheet
+from kerasdl.callbacks.images import sheet, write_images
 from kerasdl.callbacks.layer_names import layer_names, path_and_name
 from kerasdl.callbacks.summary import Summary
 from kerasdl.visualization.weights import filters, find_convolution
@@ -55,7 +54,7 @@ class FilterSummary(Summary):
 
     def write(self, step: int, logs: dict[str, Any]) -> None:
         """Writes the image."""
-        tf.summary.image(f"filters/{self._name}", _tile(filters(self.model, self._path))[None], step)
+        write_images(f"filters/{self._name}", _tile(filters(self.model, self._path))[None], step)
 
 
 def _tile(kernels: np.ndarray) -> np.ndarray:

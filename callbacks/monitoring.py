@@ -84,7 +84,7 @@ def monitor(
         keras.callbacks.TensorBoard(log_dir),
         LearningRateSummary(log_dir, every=every),
         TrainGraphSummary(log_dir, examples),
-        GradientSummary(log_dir, examples, count=64, every=every),
+        GradientSummary(log_dir, examples, count=32, every=every),
         WeightSummary(log_dir, every=every),
         ActivationSummary(log_dir, examples, count=64, every=every),
         PrecisionRecallSummary(log_dir, examples, **names),
@@ -96,7 +96,7 @@ def monitor(
         _where(_has_filters, FilterSummary(log_dir, every=every)),
         _where(
             lambda model: _are_images(examples) and _has_filters(model),
-            FeatureMapSummary(log_dir, examples, every=every),
+            FeatureMapSummary(log_dir, examples, count=2, every=every),
         ),
         _where(
             lambda model: _are_images(examples) and _has_filters(model),

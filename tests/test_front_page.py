@@ -31,7 +31,7 @@ LESSONS = catalogue.lessons()
 PAGES = {
     "Scalars": r"tf\.summary\.scalar|\bshown\.scalar\(",
     "Histograms": r"\bshown\.histogram\(",
-    "Images": r"tf\.summary\.image|\bwrite_figure\(",
+    "Images": r"\bwrite_(images|figure)\(",
     "Text": r"tf\.summary\.text",
     "Graphs": r"tf\.summary\.graph",
 }
