@@ -59,4 +59,5 @@ def _bucket_counts(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
 @functools.cache
 def _counter(dtype: tf.DType) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
     # Called as it is it would look for the right trace each time, which takes longer than to count a small weight.
-    return shared(_bucket_counts, tf.TensorSpec([None], dtype)).get_concrete_function()
+    counter: Any = shared(_bucket_counts, tf.TensorSpec([None], dtype))
+    return counter.get_concrete_function()

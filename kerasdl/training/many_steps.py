@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl.training.iterators import one_pass
 from kerasdl.training.replicas import Replicas, outside_scopes
 from kerasdl.training.step_parts import LOSS_IS_NOT_FINITE, Logs
 from kerasdl.training.steps import compiled, not_finite
@@ -153,57 +154,59 @@ class ManySteps:
             skip: Batches that were done before: they are taken and let go, and the logs begin with what was measured.
             pause_every: A call ends at each multiple of so many batches.
         """
-        iterator = iter(data)
-        self.prepare(data.element_spec, batches)
-        self._replicas.check_same(batches or 0, f"{_SAME_DATA} Received: another number of batches, {batches} here.")
-        if skip:
-            self._skip(iterator, skip)
-        self._done.assign(skip)
-        self._all_fingerprints.assign(0)
-        logs: Logs = self._read_logs() if skip else {}
-        done, at_end, is_compared = skip, False, False
-        while not at_end and (batches is None or done < batches):
-            steps = self._steps_per_call
-            if batches is not None:
-                steps = min(steps, batches - done)
-            if pause_every is not None:
-                steps = min(steps, pause_every - done % pause_every)
-            on_begin(done)
-            begin = time.perf_counter()
-            try:
-                logs = self._call(iterator, tf.constant(steps))
-                before, done = done, done + steps
-                if self._may_end_early and self._replicas.are_distributed and int(self._done) < done:
-                    at_end, done = True, int(self._done)
-                    if done == before:
-                        logs = logs if done else {}
+        with one_pass(data) as held:
+            self.prepare(data.element_spec, batches)
+            self._replicas.check_same(
+                batches or 0, f"{_SAME_DATA} Received: another number of batches, {batches} here."
+            )
+            if skip:
+                self._skip(held[0], skip)
+            self._done.assign(skip)
+            self._all_fingerprints.assign(0)
+            logs: Logs = self._read_logs() if skip else {}
+            done, at_end, is_compared = skip, False, False
+            while not at_end and (batches is None or done < batches):
+                steps = self._steps_per_call
+                if batches is not None:
+                    steps = min(steps, batches - done)
+                if pause_every is not None:
+                    steps = min(steps, pause_every - done % pause_every)
+                on_begin(done)
+                begin = time.perf_counter()
+                try:
+                    logs = self._call(held[0], tf.constant(steps))
+                    before, done = done, done + steps
+                    if self._may_end_early and self._replicas.are_distributed and int(self._done) < done:
+                        at_end, done = True, int(self._done)
+                        if done == before:
+                            logs = logs if done else {}
+                            break
+                except tf.errors.OutOfRangeError:
+                    at_end = True
+                    if int(self._done) == done:
                         break
-            except tf.errors.OutOfRangeError:
-                at_end = True
-                if int(self._done) == done:
+                    done, logs = int(self._done), self._read_logs()
+                except tf.errors.InvalidArgumentError as error:
+                    if LOSS_IS_NOT_FINITE not in str(error):
+                        raise
+                    step = int(self._done) + 1
+                    raise not_finite(f"at step {step} {where}, which did not touch the trainable weights.") from None
+                if self._must_look_at_loss and not np.isfinite(logs["loss"]):
+                    raise not_finite(f"at or before step {done} {where}.")
+                if not is_compared:
+                    self._replicas.check_same(self.first_fingerprint, f"{_SAME_DATA} Received: another first batch.")
+                    is_compared = True
+                on_end(done - 1, logs)
+                # Every worker must stop at the same step, and take as many in the next call.
+                stops, seconds = self._replicas.totals([float(stop()), time.perf_counter() - begin])
+                if stops:
                     break
-                done, logs = int(self._done), self._read_logs()
-            except tf.errors.InvalidArgumentError as error:
-                if LOSS_IS_NOT_FINITE not in str(error):
-                    raise
-                step = int(self._done) + 1
-                raise not_finite(f"at step {step} {where}, which did not touch the trainable weights.") from None
-            if self._must_look_at_loss and not np.isfinite(logs["loss"]):
-                raise not_finite(f"at or before step {done} {where}.")
-            if not is_compared:
-                self._replicas.check_same(self.first_fingerprint, f"{_SAME_DATA} Received: another first batch.")
-                is_compared = True
-            on_end(done - 1, logs)
-            # Every worker must stop at the same step, and take as many in the next call.
-            stops, seconds = self._replicas.totals([float(stop()), time.perf_counter() - begin])
-            if stops:
-                break
-            self._adapt(seconds / self._replicas.workers)
-        self._replicas.check_same(
-            int(self._all_fingerprints), f"{_SAME_DATA} Received: other batches than another worker."
-        )
-        self._replicas.check_same_weights(self._model)
-        return logs
+                self._adapt(seconds / self._replicas.workers)
+            self._replicas.check_same(
+                int(self._all_fingerprints), f"{_SAME_DATA} Received: other batches than another worker."
+            )
+            self._replicas.check_same_weights(self._model)
+            return logs
 
     @property
     def fingerprint(self) -> int:
