@@ -16,20 +16,20 @@ out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
 (out / "metrics.json").write_text(json.dumps({"metrics": {"accuracy": 0.75, "quick": float("--quick" in sys.argv)}}))
 """
 SLOW = """
-import os, signal, sys, time
+import multiprocessing, os, signal, time
 try:
-    os.kill(os.getppid(), signal.SIGINT)
+    os.kill(multiprocessing.parent_process().pid, signal.SIGINT)
     print("begun", flush=True)
     time.sleep(0.5)
 finally:
     print("all is in order")
 """
 LATE = """
-import json, os, pathlib, signal, sys, time
+import json, multiprocessing, os, pathlib, signal, sys
 out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
 (out / "metrics.json").write_text(json.dumps({"metrics": {"accuracy": 0.5}}))
 print("all is done", flush=True)
-os.kill(os.getppid(), signal.SIGINT)
+os.kill(multiprocessing.parent_process().pid, signal.SIGINT)
 sys.exit(130)
 """
 BAD = "print('all went well until')\nraise RuntimeError('[it] did not')\n"
@@ -44,6 +44,7 @@ def toys(tmp_path, monkeypatch):
     lessons = [catalogue.Lesson(name, Path(), f"Is it {name}?", {"Takes": "1 second"}, "", "") for name in "abc"]
     monkeypatch.setattr(catalogue, "lessons", lambda: lessons)
     monkeypatch.setattr(many, "__package__", "toys")
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
     return lessons
