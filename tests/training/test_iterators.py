@@ -43,8 +43,11 @@ def test_nobody_waits_until_the_iterator_is_freed(data):
 
 
 def test_nor_after_an_error(data):
-    with pytest.raises(IndexError), one_pass(data) as held:
-        [next(held[0]) for _ in range(4)]
+    def fail(number):
+        raise RuntimeError(f"power cut at {number}")
+
+    with pytest.raises(RuntimeError, match="power cut at 0"), one_pass(data) as held:
+        fail(next(held[0]))
     assert not data.is_freed.is_set()
     data.may_end.set()
     assert data.is_freed.wait(PATIENCE)
