@@ -139,7 +139,12 @@ def main(
                 0.0, steps - steps // 10, warmup_target=learning_rate, warmup_steps=steps // 10
             )
             optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=1e-4)
-            model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+            model.compile(
+                optimizer,
+                loss="sparse_categorical_crossentropy",
+                metrics=["accuracy"],
+                run_eagerly=quick,  # compiling takes longer than a few steps
+            )
             if seed == 0 and name == first:
                 dense = model
             if seed == 0:

@@ -128,7 +128,12 @@ def main(
         schedule = keras.optimizers.schedules.CosineDecay(
             0.0, steps - steps // 10, warmup_target=rates[name], warmup_steps=steps // 10
         )
-        model.compile(keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        model.compile(
+            keras.optimizers.Adam(schedule),
+            "sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+            run_eagerly=quick,  # compiling takes longer than a few steps
+        )
         clocks[name] = Clock()
         histories[name] = training.fit(
             model,
