@@ -38,7 +38,9 @@ def fit(
     """Trains a compiled model: the numbers of `model.fit`, sooner.
 
     The time between two steps is saved by running many of them in one compiled call. A callback that looks at single
-    batches gets every batch; for the others, and for the progress bar, the last batch of a call is enough.
+    batches gets every batch; for the others, and for the progress bar, the last batch of a call is enough. Nor does an
+    epoch wait until TensorFlow has freed the iterator of its data, for which `model.fit` now and then waits as long
+    again as the epoch took.
 
     Args:
         model: A compiled model.

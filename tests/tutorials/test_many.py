@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,13 @@ out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
 print("all is done", flush=True)
 os.kill(multiprocessing.parent_process().pid, signal.SIGINT)
 sys.exit(130)
+"""
+BRANCH = """
+import json, os, pathlib, sys
+out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
+threads = len(os.listdir(f"/proc/{os.getppid()}/task"))
+found = {"tensorflow": float("tensorflow" in sys.modules), "threads": float(threads)}
+(out / "metrics.json").write_text(json.dumps({"metrics": found}))
 """
 BAD = "print('all went well until')\nraise RuntimeError('[it] did not')\n"
 
@@ -63,6 +71,15 @@ def test_a_failed_lesson_does_not_stop_the_others(toys, tmp_path):
     log = (tmp_path / "out" / "b" / "log.txt").read_text()
     assert log.startswith("all went well until\nTraceback")
     assert log.endswith("RuntimeError: [it] did not\n\nexit code 1\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each lesson imports TensorFlow for itself")
+def test_lessons_branch_off_a_process_with_tensorflow_that_has_a_single_thread(toys, tmp_path):
+    """With threads of TensorFlow or NumPy, what branches off may wait for ever for a lock that another thread had."""
+    (tmp_path / "toys" / "a.py").write_text(BRANCH)
+    [result] = many.run(toys[:1], tmp_path, quick=True)
+    assert result.error is None, (tmp_path / "a" / "log.txt").read_text()
+    assert result.metrics == {"tensorflow": 1.0, "threads": 1.0}
 
 
 def test_the_command_ends_in_a_table_and_tells_of_failures_by_its_exit_code(toys):
