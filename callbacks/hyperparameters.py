@@ -67,7 +67,7 @@ class HyperparameterSummary(Summary):
 
         _write_alone(self.log_dir, api.hparams_pb(self.values, trial_id=self.name), _START)
         self._healthy = True
-        # Of an error in training nobody tells a callback. But soon nobody holds it any longer, or the program ends.
+        # Of an error `model.fit` tells no callback. But soon nobody holds it any longer, or the program ends.
         self._failed = weakref.finalize(self, _write_end, self.log_dir, False)
 
     def write(self, step: int, logs: dict[str, Any]) -> None:

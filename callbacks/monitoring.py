@@ -48,8 +48,8 @@ def monitor(
     the network looks (Grad-CAM), feature maps and the first filters. Of highway, binary and recurrent layers what there
     is to see in them. Of a model that has no such thing the callback does nothing.
 
-    On two cores it takes 1.3 s after each epoch of ResNet-20, 6.5 % of 200 steps of 64 images, and the epochs became
-    9 % longer in all (`python -m benchmarks.callbacks --turns 2 --epochs 2`). For short epochs take a larger `every`.
+    On two cores it takes 0.9 s after each epoch of ResNet-20, 4.4 % of 200 steps of 64 images
+    (`python -m benchmarks.callbacks --turns 2 --epochs 2`). For short epochs take a larger `every`.
 
     Start `tensorboard --logdir runs` and look at it while the network trains. Each callback writes a file of its own;
     where TensorBoard is told `--load_fast=false`, it needs `--reload_multifile=true` to follow them all.

@@ -33,7 +33,9 @@ class Values:
             tag: What it is called in TensorBoard.
             value: A number.
         """
-        self._add(tag, np.float32(value), scalar_metadata.create_summary_metadata(None, None))
+        with np.errstate(over="ignore"):  # What is too large for float32 is shown as infinite.
+            number = np.float32(value)
+        self._add(tag, number, scalar_metadata.create_summary_metadata(None, None))
 
     def histogram(self, tag: str, found: tuple[Any, Any, Any]) -> None:
         """Adds what `bucket_counts` has found, as `tf.summary.histogram` writes it; nothing where no number was finite.
@@ -57,7 +59,8 @@ class Values:
         Args:
             step: The epoch.
         """
-        tf.summary.experimental.write_raw_pb(self._summary.SerializeToString(), step)
+        if self._summary.value:
+            tf.summary.experimental.write_raw_pb(self._summary.SerializeToString(), step)
 
     def _add(self, tag: str, value: np.ndarray | np.float32, metadata: Any) -> None:
         entry = self._summary.value.add(tag=tag, tensor=tf.make_tensor_proto(value))

@@ -1,6 +1,7 @@
 """Runs lessons one after the other, each in a process of its own, and tells how each went."""
 
 import dataclasses
+import gc
 import json
 import multiprocessing
 import os
@@ -17,7 +18,8 @@ from .catalogue import Lesson
 # On Linux the processes of the lessons branch off one that has imported TensorFlow and the like, and done nothing else:
 # that takes four seconds, half of a quick run. Elsewhere, where that is not safe, each imports all for itself.
 _PROCESSES: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-_PROCESSES.set_forkserver_preload([f"{__package__}.common_imports"])
+if sys.platform == "linux":
+    _PROCESSES.set_forkserver_preload([f"{__package__}.common_imports"])
 
 # How long a lesson that was stopped may put its things in order, in seconds.
 _PATIENCE = 10
@@ -59,6 +61,7 @@ def run(chosen: list[Lesson], out: Path, *, quick: bool) -> Iterator[Result]:
         process = _PROCESSES.Process(target=_run, args=(f"{__package__}.{lesson.name}", arguments, path))
         record = folder / "metrics.json"
         earlier = _written(record)
+        path.write_text("")
         begin = time.perf_counter()
         try:
             code = _exit_code(process)
@@ -94,11 +97,18 @@ def _run(module: str, arguments: list[str], log: Path) -> None:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     sys.argv = [sys.argv[0], *arguments]
+    code: Any = None
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        code = ended.code
     except Exception:
         traceback.print_exc()
-        sys.exit(1)
+        code = 1
+    # A process that branched off ends without what others do at their end: what a failed lesson has left open is closed
+    # when nobody holds it any more.
+    gc.collect()
+    sys.exit(code)
 
 
 def _exit_code(process: Any) -> int | None:

@@ -5,7 +5,7 @@ import re
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,13 @@ def closed_after_errors(callbacks: Iterable[keras.callbacks.Callback]) -> Iterat
     try:
         yield
     except BaseException:
-        for callback in callbacks:
-            close_writers(callback)
-            if hasattr(callback, "log_dir") and callable(getattr(callback, "close", None)):
-                callback.close()
-            if isinstance(callback, keras.callbacks.CSVLogger) and callback.csv_file is not None:
-                callback.csv_file.close()
+        with ExitStack() as stack:  # All of them, also where one cannot be closed, as on a full disk.
+            for callback in callbacks:
+                stack.callback(close_writers, callback)
+                if hasattr(callback, "log_dir") and callable(getattr(callback, "close", None)):
+                    stack.callback(callback.close)
+                if isinstance(callback, keras.callbacks.CSVLogger) and callback.csv_file is not None:
+                    stack.callback(callback.csv_file.close)
         raise
 
 

@@ -13,7 +13,8 @@ def one_pass(data: Any) -> Iterator[list[Any]]:
     TensorFlow tunes a data set while it is read: a thread wakes after 10 ms, 30, 70, 150 and so on, each pause twice as
     long as the one before, up to a minute. To free an iterator wakes that thread, but tells it too late that it should
     end, and in every second or third pass it sleeps on. Who frees the iterator waits for it: as long as the pass took,
-    where that is less than a minute. Nobody need wait for that.
+    where that is less than a minute. Nobody need wait for that, but who leaves a pass in its middle and may begin
+    another at once: `held.clear()` waits.
 
     Args:
         data: Any data set.

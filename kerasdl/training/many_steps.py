@@ -200,6 +200,7 @@ class ManySteps:
                 # Every worker must stop at the same step, and take as many in the next call.
                 stops, seconds = self._replicas.totals([float(stop()), time.perf_counter() - begin])
                 if stops:
+                    held.clear()  # At once: who begins anew need not find this pass alive, and a cache half written.
                     break
                 self._adapt(seconds / self._replicas.workers)
             self._replicas.check_same(

@@ -41,7 +41,7 @@ def confusion_matrix(matrix: Any, class_names: Sequence[str], *, title: str | No
         for row, column in np.argwhere(counts):
             shade = "white" if shares[row, column] > 0.5 else "black"
             text = axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=shade, fontsize=12)
-            text.set_in_layout(False)  # It never leaves its cell, and to measure a hundred of them takes long.
+            text.set_in_layout(False)  # It stays within the table, and to measure a hundred of them takes long.
         axes.set_xticks(range(classes), class_names)
         if max(map(len, class_names)) > 3:
             for label in axes.get_xticklabels():
