@@ -203,7 +203,7 @@ class Browser(_Server):
         """
         return self._ask("POST", f"{self._session}/execute/sync", {"script": DEEP + script, "args": list(arguments)})
 
-    def wait_for(self, script: str, *arguments: object, seconds: float = 30):
+    def wait_for(self, script: str, *arguments: object, seconds: float = 120):
         """What the script gives back as soon as that is neither false nor empty.
 
         Args:

@@ -224,12 +224,14 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 def test_a_word_is_found_in_a_name(served, browser):
     browser.open(f"{served}/index.html")
-    browser.run(
-        "deep('[data-md-toggle=search]')[0].click(); const at = deep('.md-search__input')[0]; at.value = arguments[0];"
-        "at.dispatchEvent(new KeyboardEvent('keyup', {bubbles: true}))",
+    browser.run("deep('[data-md-toggle=search]')[0].click()")
+    # A key that is pressed before the page's program listens is lost.
+    found = browser.wait_for(
+        "const at = deep('.md-search__input')[0]; at.value = arguments[0];"
+        "at.dispatchEvent(new KeyboardEvent('keyup', {bubbles: true}));"
+        "return deep('.md-search-result__link').map(link => link.href)",
         "cam",
     )
-    found = browser.wait_for("return deep('.md-search-result__link').map(link => link.href)")
     assert [link for link in found if re.search(r"api/visualization.html.*#kerasdl.visualization.grad_cam$", link)]
 
 

@@ -117,7 +117,7 @@ def run_python(block: Block, names: dict, name: str) -> str:
 def run_command(command: str) -> str:
     """What a command prints, whether it ends well or not: a page may show a crash."""
     words = shlex.split(command)[1:]
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=240)
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=900)
     print(done.stderr, file=sys.stderr)
     return done.stdout
 

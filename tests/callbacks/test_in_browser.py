@@ -155,7 +155,7 @@ def test_curves_of_precision_and_recall_have_their_classes(server, browser):
 
 def test_runs_are_compared_by_their_hyperparameters(log_dir, server, browser):
     losses = [_values(log_dir / run / "hyperparameters", "val_loss")[2] for run in ("first", "second")]
-    _open(browser, f"{server.url}#hparams", "seed", "units", "val_loss", *(f"{loss:.5g}" for loss in losses))
+    _open(browser, f"{server.url}#hparams", "seed", "units", "val_loss", *(f"{loss:#.5g}" for loss in losses))
     assert browser.complaints() == []
 
 

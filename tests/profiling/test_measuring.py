@@ -1,13 +1,14 @@
 """Memory against cases worked out by hand, time, and what is refused."""
 
-import time
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kerasdl import architectures, profiling
-from kerasdl.profiling import profile
+from kerasdl.profiling import Latency, measuring, profile
 
 
 def test_memory_of_a_residual_block_worked_out_by_hand():
@@ -66,27 +67,23 @@ def test_several_inputs_of_several_kinds():
     assert costs.latency.repeats == 1
 
 
-def test_the_time_is_the_median_of_real_calls():
-    class Slow(keras.layers.Layer):
-        def call(self, inputs):
-            return keras.ops.convert_to_tensor(inputs) * 1.0
+def test_the_time_is_the_median_of_real_calls(monkeypatch):
+    now, takes = 0.0, iter([16.0, 16.0, 1.0, 4.0, 2.0, 5.0, 3.0])
+    monkeypatch.setattr(measuring, "time", SimpleNamespace(perf_counter=lambda: now))
 
-    import tensorflow as tf
-
-    waits = iter([0.3, 0.3] + [0.02, 0.05, 0.08] * 3)
-
-    def wait(x):
-        time.sleep(next(waits))
+    def work(x):
+        nonlocal now
+        now += next(takes)
         return x
 
-    class Waits(keras.layers.Layer):
+    class Works(keras.layers.Layer):
         def call(self, inputs):
-            return tf.ensure_shape(tf.numpy_function(wait, [inputs], tf.float32, stateful=True), inputs.shape)
+            return tf.ensure_shape(tf.numpy_function(work, [inputs], tf.float32, stateful=True), inputs.shape)
 
-    latency = profile(keras.Sequential([keras.Input((1,)), Waits()]), 4, repeats=9).latency
-    assert 0.05 <= latency.median < 0.07
-    assert 0.02 <= latency.lower < 0.05 < latency.upper < 0.15
-    assert profile(keras.Sequential([keras.Input((1,)), Slow()]), repeats=0).latency is None
+    model = keras.Sequential([keras.Input((1,)), Works()])
+    assert profile(model, 4, repeats=5).latency == Latency(median=3.0, lower=2.0, upper=4.0, repeats=5)
+    assert next(takes, None) is None
+    assert profile(model, repeats=0).latency is None
 
 
 def test_the_model_is_left_as_it_was():

@@ -23,7 +23,7 @@ CASES = [case for case in distributed_cases.CASES if case != "unsynchronized"]
 
 def run_mirrored(folder: Path, count: int, *cases: str) -> dict[str, np.ndarray]:
     out = folder / "mirrored.npz"
-    subprocess.run([sys.executable, PROGRAM, out, f"mirrored:{count}", *cases], check=True, timeout=200)
+    subprocess.run([sys.executable, PROGRAM, out, f"mirrored:{count}", *cases], check=True, timeout=900)
     return dict(np.load(out))
 
 

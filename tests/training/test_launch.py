@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from kerasdl.training import local_workers
+from kerasdl.training import launch, local_workers
 from kerasdl.training.launch import run_workers
 from kerasdl.training.local_workers import free_ports, share_out, visible_gpus
 
@@ -24,7 +24,9 @@ import json, os, pathlib, signal, sys, time
 config = json.loads(os.environ["TF_CONFIG"])
 index, folder = config["task"]["index"], pathlib.Path(sys.argv[1])
 attempt = len(list(folder.glob(f"{index}.*")))
-(folder / f"{index}.{attempt}").write_text(json.dumps({**os.environ}))
+# Whole or not at all: whoever waits for this file may end us at once.
+(folder / f"part{index}").write_text(json.dumps({**os.environ}))
+(folder / f"part{index}").rename(folder / f"{index}.{attempt}")
 def others_are_there(count):
     while len(list(folder.glob("*.0"))) < count:
         time.sleep(0.01)
@@ -127,20 +129,21 @@ def test_every_worker_is_heard_behind_its_number(program, capfd):
 
 
 def test_one_that_fails_ends_all_though_they_hang(program, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("kerasdl.training.launch._SECONDS_TO_END", 0.3)
+    monkeypatch.setattr(launch, "_SECONDS_TO_END", 0.3)
     command = program("""
-        others_are_there(3)
         if index == 2:
+            while sum(path.stat().st_size > 0 for path in folder.glob("*.pid")) < 2:
+                time.sleep(0.01)
             print("a line that tells why")
             sys.exit(7)
         if index == 1:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         (folder / f"{index}.pid").write_text(str(os.getpid()))
-        time.sleep(60)
+        time.sleep(120)
     """)
     begin = time.monotonic()
     assert run_workers(command, workers=3) == 7
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < 60
     assert not any(is_running(int(path.read_text())) for path in (tmp_path / "seen").glob("*.pid"))
     shown = capfd.readouterr().err
     assert re.fullmatch(r"launch: Worker 2 ended with exit code 7 after \d+ s\.\n\[2\] a line that tells why\n", shown)
@@ -149,25 +152,33 @@ def test_one_that_fails_ends_all_though_they_hang(program, tmp_path, monkeypatch
 def test_what_a_worker_started_ends_with_it(program, tmp_path):
     command = program("""
         import subprocess
-        (folder / "child.pid").write_text(str(subprocess.Popen(["sleep", "60"]).pid))
+        (folder / "child.pid").write_text(str(subprocess.Popen(["sleep", "120"]).pid))
         sys.exit(3)
     """)
     assert run_workers(command, workers=1) == 3
-    pid, end = int((tmp_path / "seen" / "child.pid").read_text()), time.monotonic() + 5
+    pid, end = int((tmp_path / "seen" / "child.pid").read_text()), time.monotonic() + 60
     while is_running(pid) and time.monotonic() < end:
         time.sleep(0.01)
     assert not is_running(pid)
 
 
-def test_one_that_ended_well_too_early_is_named(program, monkeypatch, capfd):
-    monkeypatch.setattr("kerasdl.training.launch._SECONDS_TO_FOLLOW", 0.2)
+def test_one_that_ended_well_too_early_is_named(program, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(launch, "_SECONDS_TO_FOLLOW", 0.2)
     command = program("""
         if index == 1:
             print("nothing to do")
             sys.exit(0)
-        time.sleep(0.6)
+        while not (folder / "told").exists():
+            time.sleep(0.01)
         sys.exit(4)
     """)
+    say = launch._say
+
+    def say_and_let_go_on(line, more=""):
+        say(line, more)
+        (tmp_path / "seen" / "told").touch()
+
+    monkeypatch.setattr(launch, "_say", say_and_let_go_on)
     assert run_workers(command, workers=2) == 4
     shown = re.sub(r"after \d+ s", "after some s", capfd.readouterr().err)
     assert shown == (
@@ -191,13 +202,20 @@ def test_who_reads_no_further_leaves_the_worker_in_peace(monkeypatch):
 
 def test_who_was_killed_is_found_among_those_who_fell_with_it(program, capfd):
     command = program("""
-        others_are_there(3)
         if index == 1:
+            (folder / "pid").write_text(str(os.getpid()))
+            (folder / "pid").rename(folder / "killed")
+            others_are_there(3)
             os.kill(os.getpid(), signal.SIGKILL)
-        while pathlib.Path(f"/proc/{os.getppid()}").exists():
-            if len([c for c in pathlib.Path(f"/proc/{os.getppid()}/task/{os.getppid()}/children").read_text().split()
-                    if " Z " in pathlib.Path(f"/proc/{c}/stat").read_text()]):
-                sys.exit(1)
+        while not (folder / "killed").exists():
+            time.sleep(0.01)
+        killed = (folder / "killed").read_text()
+        try:
+            while " Z " not in pathlib.Path(f"/proc/{killed}/stat").read_text():
+                pass
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # the launcher has seen its end before us
+        sys.exit(1)
     """)
     assert run_workers(command, workers=3) == 128 + signal.SIGKILL
     assert re.match(r"launch: Worker 1 was killed by SIGKILL after \d+ s\.\n", capfd.readouterr().err)
@@ -269,21 +287,17 @@ def test_a_signal_reaches_each_worker_once_and_then_us(program, tmp_path, signum
 def test_no_worker_outlives_a_killed_launcher(program, tmp_path):
     command = program("""
         (folder / f"{index}.pid").write_text(str(os.getpid()))
-        time.sleep(60)
+        time.sleep(120)
     """)
-    child = os.fork()
-    if child == 0:
-        try:
-            run_workers(command, workers=2)
-        finally:
-            os._exit(0)
+    launcher = subprocess.Popen([sys.executable, "-m", "kerasdl.training.launch", "--workers", "2", *command])
     pids = []
     while len(pids) < 2 or not all(pids):
+        assert launcher.poll() is None
         time.sleep(0.02)
         pids = [path.read_text() for path in (tmp_path / "seen").glob("*.pid")]
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    end = time.monotonic() + 10
+    launcher.kill()
+    launcher.wait()
+    end = time.monotonic() + 60
     while any(is_running(int(pid)) for pid in pids) and time.monotonic() < end:
         time.sleep(0.02)
     assert not any(is_running(int(pid)) for pid in pids)

@@ -73,7 +73,8 @@ def test_a_loop_of_vectors_is_refused(monkeypatch):
 
 
 def test_both_are_measured():
-    floats, bits = measure(2, 64, repeats=1)
+    # About 2 and 0.07 milliseconds: however the machine is disturbed, it is not disturbed so in five turns of nine.
+    floats, bits = measure(8, 128, repeats=9)
     assert 0 < bits < floats
 
 
