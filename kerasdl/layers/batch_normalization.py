@@ -18,9 +18,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     Same arguments, weights and results as `keras.layers.BatchNormalization`, whose weights it takes (`set_weights`;
     in a file Keras finds weights by the layer's class, so the file is opened by the network that wrote it); training
-    ResNet-20 is about 1.4 times as fast in float32 and 1.7 times in bfloat16 on two cores
-    (`benchmarks/training_loop.py`). The mean and the variance are those of the batch in training and the moving ones
-    in inference; all four weights and the statistics stay in float32 under mixed precision.
+    ResNet-20 is 1.4 to 1.9 times as fast in float32 on two cores, and in bfloat16 1.1 to 1.7 times, by the day on which
+    `benchmarks/training_loop.py` is run. The mean and the variance are those of the batch in training and the moving
+    ones in inference; all four weights and the statistics stay in float32 under mixed precision.
 
     What the kernel does not know (an `axis` other than the last of four, a mask, `synchronized` or `renorm`, float64)
     runs as in the stock layer.
