@@ -87,11 +87,11 @@ def run_lessons(
                 bar.update(bar.task_ids[0], advance=_weight(chosen[len(results) - 1], quick), description=following)
     except KeyboardInterrupt:
         if results:
-            _show(results, quick)
+            _show(results, out, quick)
         where = f"at {chosen[len(results)].name}, " if len(results) < len(chosen) else ""
         console.print(f"Stopped {where}after {len(results)} of {len(chosen)} lessons.")
         raise typer.Exit(130) from None
-    _show(results, quick)
+    _show(results, out, quick)
     failed = [result.lesson for result in results if result.error is not None]
     if failed:
         logs = ", ".join(str(out / name / "log.txt") for name in failed)
@@ -129,11 +129,19 @@ def _weight(lesson: catalogue.Lesson, quick: bool) -> float:
     return 1.0 if quick else lesson.seconds
 
 
-def _show(results: list[many.Result], quick: bool) -> None:
+# Some lessons measure seventy things. A table of them all would be a thousand lines long.
+_METRICS_SHOWN = 4
+
+
+def _show(results: list[many.Result], out: Path, quick: bool) -> None:
     """The results as a table, with a warning where they must not be taken for such."""
-    table = Table("lesson", "result", Column("seconds", justify="right"), "metrics", show_lines=True)
+    table = Table(
+        "lesson", "result", Column("seconds", justify="right"), Column("metrics", overflow="fold"), show_lines=True
+    )
     for result in results:
         lines = [f"{name} {number(value)}" for name, value in result.metrics.items()]
+        if len(lines) > _METRICS_SHOWN:
+            lines[_METRICS_SHOWN - 1 :] = [f"and {len(lines) - _METRICS_SHOWN + 1} more"]
         table.add_row(
             result.lesson,
             "[green]ok[/]" if result.error is None else "[red]failed[/]",
@@ -141,6 +149,9 @@ def _show(results: list[many.Result], quick: bool) -> None:
             "\n".join(lines) if result.error is None else rich.markup.escape(result.error),
         )
     console.print(table)
+    folder = shlex.quote(str(out))
+    told = f"All metrics and pictures on a page: python -m {__package__} report {folder}"
+    console.print(told, markup=False, highlight=False, soft_wrap=True)
     if quick:
         console.print("Quick runs only show that the lessons work: their numbers mean nothing.", soft_wrap=True)
 

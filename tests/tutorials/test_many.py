@@ -96,6 +96,14 @@ def test_the_command_ends_in_a_table_and_tells_of_failures_by_its_exit_code(toys
     assert "1 of 3 lessons failed. What they printed: runs/b/log.txt" in words
 
 
+def test_of_many_metrics_the_first_ones_are_shown_and_the_way_to_the_others(toys, tmp_path):
+    (tmp_path / "toys" / "a.py").write_text(GOOD.replace('"accuracy": 0.75', '"a": 1, "b": 0.25, "c": 3, "d": 4'))
+    shown = CliRunner().invoke(app, ["run", "--out", "a b", "a"]).stdout
+    cells = [line.split("│")[4].strip() for line in shown.splitlines() if line.count("│") == 5]
+    assert cells == ["a 1", "b 0.2500", "c 3", "and 2 more"]
+    assert shown.endswith("All metrics and pictures on a page: python -m kerasdl.tutorials report 'a b'\n")
+
+
 def test_the_named_ones_run_quickly_into_the_named_folder(toys, tmp_path):
     result = CliRunner().invoke(app, ["run", "--quick", "--out", "elsewhere", "c", "a"])
     assert result.exit_code == 0
