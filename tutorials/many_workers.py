@@ -5,8 +5,8 @@ Paper:  [Goyal et al., 2017](https://arxiv.org/abs/1706.02677), sections 2 to 4;
 Run:    python -m tutorials.many_workers
 Takes:  80 seconds on one core, a minute on two
 Expect: the loss curves of one worker and of two are about 1e-6 apart, those of one worker with other rounding as much.
-        With a worker killed on the way nothing changes at all. Two cores train on 1.3 to 2.0 times as many images per
-        second as one (two runs), or on no more, where other programs run beside them; adding up takes a fifth of a
+        With a worker killed on the way nothing changes at all. Two cores train on 1.5 to 1.6 times as many images per
+        second as one (two runs), or on no more, where other programs run beside them; adding up takes a quarter of a
         step.
 
 A network's gradient is a mean over the images of a batch. So a batch can be cut in two: each of two workers computes

@@ -49,10 +49,9 @@ def staircase(
     half = np.zeros(len(values)) if errors is None else np.asarray(errors, dtype="float64")
     low, high = float((values - half).min()), float((values + half).max())
     room = max(high - low, 0.02 * abs(high), 1e-12)
-    # Small steps are not seen with bars from 0; where the axis begins stands below it. Large ones are.
-    begin = low - 0.35 * room
-    if low >= 0 and begin < 0.6 * low:
-        begin = 0.0
+    # Small steps are not seen with bars from 0; where the axis begins stands below it. Large ones are, and of bars from
+    # elsewhere one would read ratios that are none.
+    begin = 0.0 if low >= 0 and room > 0.2 * high else low - 0.35 * room
     shades = [COLOURS[2] if row in (0, len(values) - 1) else COLOURS[6] for row in rows]
     with matplotlib.rc_context(STYLE):
         figure = blank_figure(13, max(4.0, 1.6 + 0.42 * len(values)))
