@@ -30,7 +30,10 @@ def convolve(
         # TensorFlow 2.21 on a CPU (oneDNN) gives any numbers at all for several images of one channel, of which the
         # strides (1, 2) or (1, 3) leave one column. A second channel, of zeros, changes no sum and goes another way.
         inputs, kernel = tf.pad(inputs, [[0, 0]] * 3 + [[0, 1]]), tf.pad(kernel, [[0, 0]] * 2 + [[0, 1], [0, 0]])
-    return tf.nn.conv2d(inputs, kernel, list(strides), padding, dilations=list(dilations))
+    if dilations != (1, 1):
+        # On a CPU without oneDNN the kernel of `conv2d` has no gradient then. This one takes the maps apart.
+        return tf.nn.convolution(inputs, kernel, list(strides), padding, dilations=list(dilations))
+    return tf.nn.conv2d(inputs, kernel, list(strides), padding)
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")

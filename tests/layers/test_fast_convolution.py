@@ -29,21 +29,24 @@ def test_is_the_stock_layer_in_float32(options):
 @pytest.mark.parametrize("fast", [False, True])
 def test_bfloat16_gives_the_values_and_gradients_of_the_stock_layer(options, fast, monkeypatch):
     monkeypatch.setattr(fast_convolution, "multiplies_bfloat16_fast", lambda: fast)
-    inputs = tf.cast(tf.random.stateless_normal((2, 9, 10, 4), (0, 1)), tf.bfloat16)
+    images = tf.cast(tf.random.stateless_normal((2, 9, 10, 4), (0, 1)), tf.bfloat16)
     results = []
     ours = FastConv2D(6, dtype="mixed_bfloat16", **options)
-    stock = keras.layers.Conv2D(6, dtype="mixed_bfloat16", **options)
+    # Where products are taken in float32 the stock layer's must be as well: without oneDNN it adds up in bfloat16.
+    stock = keras.layers.Conv2D(6, dtype="mixed_bfloat16" if fast else "float32", **options)
     for layer in (ours, stock):
-        layer.build(inputs.shape)
+        layer.build(images.shape)
     stock.set_weights(ours.get_weights())
     for layer in (ours, stock):
+        inputs = tf.cast(images, layer.dtype_policy.compute_dtype)
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             outputs = layer(inputs)
         gradients = tape.gradient(outputs, [inputs, *layer.trainable_weights])
         results.append([outputs, *gradients])
+    weights = len(ours.trainable_weights)
+    assert [each.dtype for each in results[0]] == [tf.bfloat16] * 2 + [tf.float32] * weights
     for mine, theirs in zip(*results, strict=True):
-        assert mine.dtype == theirs.dtype
         mine, theirs = (np.asarray(tf.cast(each, tf.float32)) for each in (mine, theirs))
         # The stock layer rounds the kernel first: a step of bfloat16 is 1/256.
         np.testing.assert_allclose(mine, theirs, rtol=1 / 64, atol=np.abs(theirs).max() / 128)

@@ -86,11 +86,12 @@ def test_a_training_step_is_much_faster_than_with_the_stock_layer():
 
 
 @pytest.mark.slow
-def test_trains_without_onednn_too():
-    script = """
+@pytest.mark.parametrize("layer", ["GroupedConv2D(6, 3, groups=2)", "XnorConv2D(6, 3, dilation_rate=2)"])
+def test_trains_without_onednn_too(layer):
+    script = f"""
 import numpy as np, tensorflow as tf
-from kerasdl.layers import GroupedConv2D, grouped_convolution
-layer, x = GroupedConv2D(6, 3, groups=2), tf.ones((1, 5, 5, 4))
+from kerasdl.layers import GroupedConv2D, XnorConv2D, grouped_convolution
+layer, x = {layer}, tf.ones((1, 5, 5, 4))
 with tf.GradientTape() as tape:
     tape.watch(x)
     loss = tf.reduce_sum(layer(x) ** 2)

@@ -172,13 +172,8 @@ def test_one_that_ended_well_too_early_is_named(program, tmp_path, monkeypatch, 
             time.sleep(0.01)
         sys.exit(4)
     """)
-    say = launch._say
-
-    def say_and_let_go_on(line, more=""):
-        say(line, more)
-        (tmp_path / "seen" / "told").touch()
-
-    monkeypatch.setattr(launch, "_say", say_and_let_go_on)
+    say, told = launch._say, tmp_path / "seen" / "told"
+    monkeypatch.setattr(launch, "_say", lambda *lines: (say(*lines), told.touch()))
     assert run_workers(command, workers=2) == 4
     shown = re.sub(r"after \d+ s", "after some s", capfd.readouterr().err)
     assert shown == (
