@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -22,8 +23,13 @@ def hears_ctrl_c():
 
 
 @pytest.fixture(autouse=True)
-def fresh_start():
+def fresh_start(request):
     """The same random numbers and layer names in whatever order the tests run, and nothing left behind."""
+    module = getattr(request.node, "module", None)  # A docstring's example has none.
+    for value in vars(module).values() if module else ():
+        if isinstance(value, np.random.Generator):
+            generator = value.bit_generator
+            generator.state = type(generator)(generator.seed_seq).state
     policy = keras.config.dtype_policy()
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
