@@ -78,7 +78,7 @@ class AttributionSummary(Summary):
 
     def prepare(self) -> None:
         """Reads the images and makes the first maps, so that what is wrong is told before the first epoch."""
-        self._images = check_images(self.model, self._examples.x[: self.count])
+        self._images = check_images(self.model, self._examples.images[: self.count])
         self._pictures = displayable(self._images) / 255
         classes = self._count_classes()
         self._names = check_class_names(self.class_names, classes) if classes else []

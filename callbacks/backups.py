@@ -27,6 +27,7 @@ class Backup(keras.callbacks.Callback):
 
     - An epoch that was interrupted begins anew, also after Ctrl-C.
     - A shuffle begins anew: the order of the next epoch is that of the first, or a new one where Keras shuffles arrays.
+    - A model that makes its variables in the first step is refused.
     - Callbacks that are not named here begin anew. What callbacks write about single batches shows the batches of the
       interrupted epoch twice; give `keras.callbacks.CSVLogger` its `append=True`.
 
@@ -63,6 +64,11 @@ class Backup(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Puts everything back to where it was saved."""
         check_callbacks(self.callbacks)
+        if not self.model.built:
+            raise ValueError(
+                "Backup needs a model that has its variables when `fit` begins: start it with a keras.Input, or call "
+                f"it on a batch before. Received: model {self.model.name!r}, which is not built."
+            )
         self._folder = BackupFolder(self.backup_dir)
         self._folder.lock()
         if not self.model.optimizer.built:

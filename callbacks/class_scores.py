@@ -30,6 +30,16 @@ def class_count(model: keras.Model) -> int | None:
     return max(shape[1], 2)
 
 
+def has_one_unit(model: keras.Model | None) -> bool:
+    """Whether the model is known to give one number for each example.
+
+    Args:
+        model: Any Keras model, or None.
+    """
+    outputs = getattr(model, "outputs", None)
+    return bool(outputs) and one_output(getattr(model, "output", outputs), model).shape[-1] == 1
+
+
 def probabilities(model: keras.Model, outputs: Any, *, several: bool = False) -> np.ndarray | None:
     """The probability of each class, `(N, classes)` float64; of one sigmoid unit those of both its answers.
 

@@ -147,7 +147,7 @@ class EmbeddingSummary(Summary):
             return {"word": self._words(), "row": range(count)}
         columns: dict[str, Sequence[Any]] = {}
         x = one_output(self.examples.x)
-        if x.dtype.kind in "OSU" and x.ndim <= 2:
+        if x.dtype.kind in "OSU" and x.shape[1:] in ((), (1,)):
             texts = [text.decode(errors="replace") if isinstance(text, bytes) else str(text) for text in x[:count].flat]
             columns["text"] = [text[:_LETTERS] for text in texts]
         labels = self._labels(count)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.callbacks.class_scores import CLOSE_TO_ONE
+from kerasdl.callbacks.class_scores import CLOSE_TO_ONE, has_one_unit
 from kerasdl.callbacks.summary import check_whole
 from kerasdl.visualization.layer_paths import structure
 from kerasdl.visualization.outputs import one_output
@@ -82,6 +82,14 @@ class Examples:
         return self._parts[0]
 
     @property
+    def images(self) -> Any:
+        """The inputs where they are one array, also where that stands alone in a dictionary or list."""
+        parts = keras.tree.flatten(self.x)
+        if len(parts) != 1:
+            raise ValueError(f"`data` must hold images as its only inputs. Received: x of {len(parts)} arrays.")
+        return parts[0]
+
+    @property
     def y(self) -> Any:
         """The targets as they came; None without."""
         return self._parts[1]
@@ -108,7 +116,13 @@ class Examples:
         y = self.targets_for(model)
         if id(y) not in self._labels:
             self._labels[id(y)] = _as_classes(y)
-        return self._labels[id(y)]
+        labels = self._labels[id(y)]
+        if has_one_unit(model) and len(labels) and not 0 <= labels.min() <= labels.max() <= 1:
+            raise ValueError(
+                "The labels of `data` must be 0 and 1 for a model of one unit; other whole numbers are no classes. "
+                f"Received: {labels.min()} to {labels.max()}."
+            )
+        return labels
 
     def targets_for(self, model: keras.Model | None) -> np.ndarray:
         """The targets as they came, of several those of that output of the model that the callbacks look at.
@@ -260,7 +274,9 @@ def _compile(model: keras.Model, function: Callable[..., Any]) -> Callable[..., 
     key = (function, structure(model))
     if key not in kept:
         # A partial, not a lambda: TensorFlow counts tracings by the code, and would warn of many functions of one.
-        kept[key] = tf.function(functools.partial(_call, function, weakref.ref(model)), autograph=False)
+        kept[key] = functools.partial(_call, function, weakref.ref(model))
+        if not model.run_eagerly:
+            kept[key] = tf.function(kept[key], autograph=False)
     return kept[key]
 
 

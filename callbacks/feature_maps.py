@@ -67,7 +67,7 @@ class FeatureMapSummary(Summary):
 
     def prepare(self) -> None:
         """Reads the images and finds the layers, so that what is wrong is told before the first epoch."""
-        images = check_images(self.model, self._examples.x[: self.count])
+        images = check_images(self.model, self._examples.images[: self.count])
         self._shown = displayable(images)
         self._images = images
         if self.layers is None:

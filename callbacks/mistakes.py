@@ -58,7 +58,7 @@ class MistakeSummary(Summary):
 
     def prepare(self) -> None:
         """Reads the examples, so that what is wrong with them is told before the first epoch."""
-        x = self._examples.x
+        x = self._examples.images
         if not isinstance(x, np.ndarray) or x.ndim != 4:
             raise ValueError(
                 "`data` must hold images, (N, height, width, channels), with labels. Received: x of shape "
@@ -107,6 +107,7 @@ class MistakeSummary(Summary):
         from kerasdl.visualization import plots  # Here, for it takes long to load.
 
         # The range of the pixels is that of the data, and not that of these few.
-        images = displayable(np.concatenate([self._examples.x[:_SEEN], self._examples.x[worst]]))[-len(worst) :]
+        images = self._examples.images
+        images = displayable(np.concatenate([images[:_SEEN], images[worst]]))[-len(worst) :]
         title = "The worst mistakes: true → predicted class, and its probability"
         write_figure("mistakes/worst", plots.image_grid(images / 255, titles, title=title), step)

@@ -110,7 +110,8 @@ class Summary(keras.callbacks.Callback):
         if (epoch + 1) % self.every or self._writer is None:
             return
         try:
-            with self._writer.as_default(), _same_random_numbers(self.model):
+            # Keras' TensorBoard with `update_freq` lets nobody record at most steps, whatever the writer.
+            with self._writer.as_default(), tf.summary.record_if(True), _same_random_numbers(self.model):
                 self.write(epoch, logs or {})
             self.flush()
         except BaseException:

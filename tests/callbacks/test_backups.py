@@ -1,3 +1,7 @@
+import re
+import subprocess
+import sys
+
 import keras
 import pytest
 from backup_helpers import assert_same
@@ -105,3 +109,28 @@ def test_a_callback_behind_it_is_refused(tmp_path):
     text = "^Backup must come after the callbacks whose state it keeps, .*Received: EarlyStopping behind it, or"
     with pytest.raises(ValueError, match=text):
         network().fit(batches(2), verbose=0, shuffle=False, callbacks=[Backup(tmp_path, callbacks=[early]), early])
+
+
+def test_a_model_without_variables_is_refused_before_anything_is_locked(tmp_path):
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax")], name="late")
+    model.compile("adam", "sparse_categorical_crossentropy")
+    text = (
+        "Backup needs a model that has its variables when `fit` begins: start it with a keras.Input, or call it on a "
+        "batch before. Received: model 'late', which is not built."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        model.fit(batches(2), verbose=0, shuffle=False, callbacks=[Backup(tmp_path / "backup")])
+    assert not (tmp_path / "backup").exists()
+
+
+def test_after_an_error_and_a_good_end_others_may_write(tmp_path):
+    class Crash(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            raise RuntimeError("power cut")
+
+    backup, arguments = Backup(tmp_path), {"verbose": 0, "shuffle": False}
+    with pytest.raises(RuntimeError, match="power cut"):
+        network().fit(batches(2), callbacks=[backup, Crash()], **arguments)
+    network().fit(batches(2), callbacks=[backup], **arguments)
+    script = "import sys; from filelock import FileLock; FileLock(sys.argv[1]).acquire(timeout=0)"
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "lock")], check=True)

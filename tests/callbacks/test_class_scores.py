@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from kerasdl.callbacks import Examples
 from kerasdl.callbacks.class_scores import check_class_names, check_labels, class_count, probabilities
 
 LOGITS = np.array([[2.0, -1.0, 0.5], [-800.0, 0.0, 900.0]])
@@ -113,3 +114,14 @@ def test_wrong_labels(labels):
     )
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         check_labels(np.array(labels), 3)
+
+
+def test_ages_are_no_classes_for_a_model_of_one_unit():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    assert Examples((np.zeros((2, 2)), np.array([0, 1]))).labels_for(model).tolist() == [0, 1]
+    text = (
+        "The labels of `data` must be 0 and 1 for a model of one unit; other whole numbers are no classes. Received: "
+        "18 to 77."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        Examples((np.zeros((2, 2)), np.array([77, 18]))).labels_for(model)

@@ -122,6 +122,17 @@ def test_texts_stand_beside_their_points(tmp_path):
     assert [row["class"] for row in rows] == ["ham", "spam", "ham"]
 
 
+def test_several_texts_of_an_example_are_no_text_of_it(tmp_path):
+    inputs = keras.Input((2,), dtype="string")
+    numbers = keras.layers.StringLookup(vocabulary=["a", "b"], output_mode="multi_hot")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Dense(3, name="features")(numbers)))
+    model.compile("sgd", "mse")
+    see(EmbeddingSummary(tmp_path, (np.array([["a", "b"], ["b", "b"], ["a", "a"]]), np.array([0, 1, 0]))), model)
+    _, rows, _ = read_points(tmp_path, "embeddings/features")
+    assert [row["class"] for row in rows] == ["0", "1", "0"]
+    assert "text" not in rows[0]
+
+
 class Network(keras.Model):
     """A model without a graph, whose body is a model in it."""
 

@@ -280,3 +280,16 @@ def test_a_model_of_several_devices_answers_too():
     first = examples.predict(model, 0)
     np.testing.assert_allclose(first, X.reshape(37, -1) @ model.layers[-1].get_weights()[0], atol=1e-5)
     assert examples.predict(model, 0) is first
+
+
+def test_a_model_that_runs_eagerly_may_do_what_no_graph_can():
+    class ByNumPy(keras.layers.Layer):
+        def call(self, inputs):
+            return tf.constant(inputs.numpy() + 1)
+
+        def compute_output_spec(self, inputs):
+            return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+    model = keras.Sequential([keras.Input((2,)), ByNumPy()])
+    model.compile("sgd", "mse", run_eagerly=True)
+    np.testing.assert_array_equal(Examples(np.ones((3, 2))).predict(model, 0), np.full((3, 2), 2.0))

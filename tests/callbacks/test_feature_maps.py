@@ -142,3 +142,12 @@ def test_what_is_wrong_is_told_before_the_first_epoch(tmp_path, data, options, t
     with pytest.raises(ValueError, match=re.escape(text)):
         see(FeatureMapSummary(tmp_path, data, **options), network())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_images_may_stand_alone_in_a_dictionary():
+    images = np.zeros((3, 4, 4, 1))
+    for x in (images, {"image": images}, [images]):
+        assert Examples((x, np.arange(3))).images.shape == images.shape
+    text = "`data` must hold images as its only inputs. Received: x of 2 arrays."
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        _ = Examples(({"image": images, "age": np.zeros(3)}, np.arange(3))).images

@@ -110,3 +110,12 @@ def test_a_table_shows_names_as_they_are():
     shown = [html.unescape(line.split("|")[1].strip()).replace("<br>", "\n") for line in lines[2:]]
     assert shown == names
     assert not re.search(r"[*_`\[\]<\\]", "".join(lines[2:]).replace("<br>", ""))
+
+
+@pytest.mark.parametrize("frequency", [3, "batch", "epoch"])
+def test_all_is_written_beside_a_tensorboard_that_records_few_steps(tmp_path, frequency):
+    board = keras.callbacks.TensorBoard(tmp_path / "board", update_freq=frequency)
+    chosen = [board, callbacks.WeightSummary(tmp_path / "mine")]
+    network().fit(IMAGES, LABELS, batch_size=4, epochs=2, verbose=0, callbacks=chosen)
+    steps = read_steps(tmp_path / "mine")
+    assert steps["weight_norms/dense/kernel"] == [0, 1], steps
