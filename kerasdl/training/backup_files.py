@@ -68,7 +68,7 @@ class BackupFolder:
 
     def unlock(self) -> None:
         """Lets the next one in; the end of a process does so as well."""
-        self._lock.release()
+        self._lock.release(force=True)  # Also what a training in this process has left locked that ended in an error.
 
     def save(self, content: dict[str, Any], name: str | None = None) -> None:
         """Writes a backup and, once it is on the disk, removes those that are too many.
@@ -90,7 +90,7 @@ class BackupFolder:
         for damaged in self._damaged:
             damaged.unlink(missing_ok=True)
         self._damaged = []
-        for old in sorted(self._numbered().values())[:-_KEPT]:
+        for _, old in sorted(self._numbered().items())[:-_KEPT]:
             old.unlink()
 
     def newest(self) -> dict[str, Any] | None:

@@ -99,7 +99,7 @@ class EventFiles:
                 _shorten(self._here / table, sizes["tables"][table])
                 callback.append = True  # Or it would begin the table anew, and the lines so far were lost.
         for callback in self._callbacks:
-            if isinstance(callback, keras.callbacks.TensorBoard) and str(callback.log_dir) in sizes["events"]:
+            if isinstance(callback, keras.callbacks.TensorBoard) and str(Path(callback.log_dir)) in sizes["events"]:
                 callback.write_graph = False  # It stands in the file of the first attempt.
 
     def _folders(self) -> list[Path]:

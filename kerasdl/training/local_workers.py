@@ -195,7 +195,9 @@ def free_ports(count: int) -> list[int]:
     first_of_linux = Path("/proc/sys/net/ipv4/ip_local_port_range")
     last = int(first_of_linux.read_text().split()[0]) if first_of_linux.exists() else 32768
     # Not by Python's shared generator, which the caller may have seeded: two groups would meet on one port.
-    candidates = random.SystemRandom().sample(range(max(1024, last - 12_000), last), k=2_000)
+    # Where outgoing connections may have nearly all of them, there is no such place.
+    ports = range(max(1024, last - 12_000), last) if last > 4_000 else range(1024, 32768)
+    candidates = random.SystemRandom().sample(ports, k=2_000)
     found: list[int] = []
     for port in candidates:
         with socket.socket() as listener:

@@ -110,13 +110,17 @@ def fit(
     # Whoever passes TerminateOnNaN wants a quiet end instead of an error.
     check_loss = not any(isinstance(callback, keras.callbacks.TerminateOnNaN) for callback in all_callbacks)
     update = make_update(model, clip_norm=clip_norm, attack=attack, check_loss=check_loss, replicas=replicas)
-    build_for(model, data.element_spec, replicas=replicas)
+    if backup_dir is not None or not model.run_eagerly or replicas.are_distributed:
+        build_for(model, data.element_spec, replicas=replicas)
+    has_loss_scale = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     mean_norm = outside_scopes(lambda: keras.metrics.Mean(name="gradient_norm"))
 
     def train_on(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Logs]:
         loss, logs = update(x, y, sample_weight)
         if clip_norm is not None:
-            mean_norm.update_state(logs["gradient_norm"])
+            # A loss scale grows until a gradient is infinite, and that step is not taken.
+            counts = tf.math.is_finite(logs["gradient_norm"]) if has_loss_scale else True
+            mean_norm.update_state(tf.where(counts, logs["gradient_norm"], 0.0), tf.cast(counts, tf.float32))
             logs["gradient_norm"] = mean_norm.result()
         return loss, logs
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from kerasdl.training.iterators import one_pass
 from kerasdl.training.replicas import Replicas, outside_scopes
-from kerasdl.training.step_parts import LOSS_IS_NOT_FINITE, Logs
+from kerasdl.training.step_parts import LOSS_IS_NOT_FINITE, Logs, loss_metric
 from kerasdl.training.steps import compiled, not_finite
 
 # One call should last about this long: long enough that starting it costs nothing, short enough for a lively progress
@@ -191,7 +191,7 @@ class ManySteps:
                         raise
                     step = int(self._done) + 1
                     raise not_finite(f"at step {step} {where}, which did not touch the trainable weights.") from None
-                if self._must_look_at_loss and not np.isfinite(logs["loss"]):
+                if self._must_look_at_loss and not np.isfinite(loss_metric(self._model).result()):
                     raise not_finite(f"at or before step {done} {where}.")
                 if not is_compared:
                     self._replicas.check_same(self.first_fingerprint, f"{_SAME_DATA} Received: another first batch.")
@@ -202,7 +202,8 @@ class ManySteps:
                 if stops:
                     held.clear()  # At once: who begins anew need not find this pass alive, and a cache half written.
                     break
-                self._adapt(seconds / self._replicas.workers)
+                if not at_end:  # It was shorter than asked for.
+                    self._adapt(seconds / self._replicas.workers)
             self._replicas.check_same(
                 int(self._all_fingerprints), f"{_SAME_DATA} Received: other batches than another worker."
             )

@@ -96,7 +96,8 @@ def _step_on_arrays(
         return {**model.get_metrics_result(), **logs}
 
     run = compiled(model, logs_of)
-    is_built = False
+    # What runs eagerly makes its variables in the first step, and may do what cannot be traced.
+    is_built = model.run_eagerly and not replicas.are_distributed
 
     @functools.wraps(maths)
     def step(x: Any, y: Any = None, sample_weight: Any = None) -> Logs:

@@ -176,3 +176,87 @@ def test_many_short_trainings_do_not_alarm_tensorflow(caplog):
     for _ in range(8):
         training.fit(network(), batches(2), epochs=1, validation_data=batches(1), verbose=0)
     assert "retracing" not in caplog.text
+
+
+def test_short_data_of_unknown_length_for_many_epochs():
+    """Each call to an epoch's end must not be taken for a quick one, after which twice as many steps are tried."""
+    data = batches(3).filter(lambda x, y: True)
+    calls = []
+
+    class Count(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            calls.append(epoch)
+
+    history = training.fit(network(), data, epochs=40, verbose=0, validation_data=data, callbacks=[Count()])
+    assert calls == list(range(40))
+    assert len(history.history["val_loss"]) == 40
+
+
+class CountsByNumPy(keras.metrics.Metric):
+    """A metric that no graph can compute."""
+
+    def __init__(self):
+        super().__init__(name="counted")
+        self.total = self.add_variable((), "zeros", name="total")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.total.assign_add(float((np.argmax(y_pred.numpy(), 1) == y_true.numpy().ravel()).sum()))
+
+    def result(self):
+        return 1.0 * self.total
+
+
+class OnlyEager(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(2, activation="softmax")
+
+    def call(self, inputs):
+        return self.dense(tf.constant(inputs.numpy().mean((1, 2))))
+
+
+@pytest.mark.parametrize("is_built", [False, True])
+def test_what_runs_eagerly_need_not_be_traceable(is_built):
+    def make():
+        keras.utils.set_random_seed(3)
+        model = OnlyEager()
+        if is_built:
+            model(tf.zeros((1, 6, 6, 2)))
+        loss = "sparse_categorical_crossentropy"
+        model.compile("adam", loss, metrics=["accuracy", CountsByNumPy()], run_eagerly=True)
+        return model
+
+    assert_same_training(make, batches(3), batches(2, seed=1))
+    x, y = next(iter(batches(1)))
+    assert 0 <= float(training.make_train_step(make())(x, y)["counted"]) <= 8
+
+
+def test_a_model_may_leave_the_loss_out_of_its_logs():
+    class Silent(keras.Model):
+        def compute_metrics(self, x, y, y_pred, sample_weight=None):
+            super().compute_metrics(x, y, y_pred, sample_weight)
+            return {"largest": keras.ops.max(y_pred)}
+
+    def make(bias):
+        inputs = keras.Input((6, 6, 2))
+        outputs = keras.layers.Dense(2, bias_initializer=keras.initializers.Constant(bias))(
+            keras.layers.Flatten()(inputs)
+        )
+        model = Silent(inputs, outputs)
+        model.compile("sgd", "mse", jit_compile=True)
+        return model
+
+    data = batches(2).map(lambda x, y: (x, tf.zeros((8, 2))))
+    assert list(training.fit(make(0.0), data, epochs=1, verbose=0).history) == ["largest"]
+    with pytest.raises(FloatingPointError, match=r"^The loss must stay finite\."):
+        training.fit(make(float("inf")), data, epochs=1, verbose=0)
+
+
+def test_steps_that_a_loss_scale_refuses_do_not_count_for_the_mean_norm():
+    keras.config.set_dtype_policy("mixed_float16")
+    sgd = keras.optimizers.SGD(0.0)
+    model = network(optimizer=keras.optimizers.LossScaleOptimizer(sgd, initial_scale=2.0**19))
+    norms = training.fit(model, batches(), epochs=2, verbose=0, clip_norm=1.0).history["gradient_norm"]
+    assert np.isfinite(norms).all()
+    # The weights stay where they are, so that the second epoch, in which all steps count, has about the same mean.
+    assert norms[0] == pytest.approx(norms[1], rel=0.2)

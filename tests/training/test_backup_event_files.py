@@ -123,3 +123,13 @@ def test_of_attempts_before_the_first_backup_nothing_stays(tmp_path):
     ours, other = event_file(logs, int(time.time())), event_file(logs, int(time.time()), process=os.getpid() + 1)
     files.cut(None)
     assert (ours.exists(), other.exists()) == (False, True)
+
+
+def test_the_graph_stands_there_already_however_the_folder_is_spelt(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    board = keras.callbacks.TensorBoard("./logs/")
+    files = EventFiles([board], tmp_path / "attempts")
+    files.begin()
+    event_file(tmp_path / "logs", int(time.time()))
+    files.cut(files.sizes())
+    assert board.write_graph is False

@@ -213,3 +213,14 @@ def test_a_file_is_the_old_one_until_it_is_the_new_one(tmp_path):
         write_whole(path, pieces())
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_newest_are_kept_also_where_a_number_gets_longer(tmp_path):
+    folder = BackupFolder(tmp_path)
+    folder.save(TREE, "backup-999998")
+    for _ in range(4):
+        folder.save(TREE)
+    assert max(folder._numbered()) == 1_000_002
+    assert folder.newest() is not None
+    assert (tmp_path / "backup-1000002").exists()
+    assert not (tmp_path / "backup-999998").exists()

@@ -1,10 +1,12 @@
 """The launcher's command line, and what it says of wrong arguments."""
 
 import re
+import types
 
 import pytest
 from typer.testing import CliRunner
 
+from kerasdl.training import local_workers
 from kerasdl.training.launch import app, run_workers
 
 
@@ -41,3 +43,12 @@ def test_the_command_line_ends_with_the_exit_code(monkeypatch):
     monkeypatch.setattr("kerasdl.training.launch.run_workers", interrupted)
     assert runner.invoke(app, ["--workers", "3", "train.py"]).exit_code == 130
     assert runner.invoke(app, ["train.py"]).exit_code == 2
+
+
+@pytest.mark.parametrize("first", [1024, 2000, 9000, 32768])
+def test_ports_are_found_wherever_those_of_outgoing_connections_begin(first, monkeypatch):
+    file = types.SimpleNamespace(exists=lambda: True, read_text=lambda: f"{first}\t65535\n")
+    monkeypatch.setattr(local_workers, "Path", lambda _: file)
+    ports = local_workers.free_ports(50)
+    assert len(set(ports)) == 50
+    assert first < 4000 or max(ports) < first
