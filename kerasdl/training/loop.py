@@ -75,6 +75,7 @@ def fit(
     averaged. With several outputs a mask, which leaves other numbers of items to each replica, does not change how much
     a replica counts. A metric is added up over the replicas: where its function gives one number for a batch (a root of
     a mean) it is the mean over their shares, and where its state is no sum (a maximum) it is not for several replicas.
+    Of a model's own `compute_metrics` only the metrics count, and not what else it returns.
     A sum over the rows given to `add_loss` counts one part in the number of replicas; give it the mean. (Beside losses
     with the reduction `sum` a regulariser does so too, in a batch of fewer rows than replicas.) Half precision rounds
     each replica's gradient before the sum. Every worker reads the same `data` in the same order, and goes through all
